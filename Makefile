@@ -1,0 +1,71 @@
+# Two commands matter: `make` runs the workflow on config.yaml, `make test` tests it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := run
+.PHONY: run real test test-slow lint bench schema pictures lock clean
+
+BIN := .venv/bin
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+INSTALLED := .venv/.installed
+SCHEMA := workflow/schemas/config.schema.yaml
+export PYTHONPATH := $(CURDIR)/workflow
+export LUNGAUG_REAL_DATA ?= $(abspath ../shared/data)
+
+run: $(INSTALLED)  ## the workflow on config.yaml
+	$(RUN) snakemake
+
+real: $(INSTALLED)  ## the whole path on LIDC-IDRI excerpts in $LUNGAUG_REAL_DATA
+	$(RUN) snakemake --configfile workflow/presets/lidc.yaml
+
+test: $(INSTALLED)  ## the test suite
+	$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 2 -m "not slow"
+
+test-slow: $(INSTALLED)  ## whole runs of the workflow
+	$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile -m slow
+
+lint: $(INSTALLED)  ## style, types, rules, floors, schema
+	$(RUN)
+	ruff check .
+	ruff format --check .
+	mypy workflow/lungaug
+	snakefmt --check Snakefile workflow/rules
+	snakemake --lint
+	lint-imports
+	python -m lungaug schema --output .schema.new
+	diff $(SCHEMA) .schema.new || { echo "$(SCHEMA) is out of date: make schema"; exit 1; }
+	rm .schema.new
+
+bench: $(INSTALLED)  ## speed and memory beside peers
+	$(RUN) python -m benchmarks.run
+
+schema: $(INSTALLED)  ## the configuration's schema from the stages' settings
+	$(RUN) python -m lungaug schema --output $(SCHEMA)
+
+pictures: run  ## the README's pictures, from the demo
+	cp results/phantom/figures/{main,predictions,metalung}.png docs/
+
+lock:  ## pin every dependency anew
+	uv pip compile pyproject.toml --group dev --universal --generate-hashes \
+	  --python-version 3.11 --no-emit-index-url --no-header --upgrade -q -o requirements.lock
+
+clean:  ## what was made, but for .venv
+	rm -rf results/* .snakemake .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(INSTALLED): requirements.lock
+	@python=""
+	for candidate in $${PYTHON:-python3 python3.13 python3.12 python3.11 python}; do
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+	    python="$$candidate"; break
+	  fi
+	done
+	[ -n "$$python" ] || { echo "lungaug needs Python 3.11 or newer (set PYTHON=…)" >&2; exit 1; }
+	rm -rf .venv
+	if command -v uv >/dev/null; then
+	  uv venv --quiet --python "$$python" .venv
+	  uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	else
+	  "$$python" -m venv .venv
+	  $(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	fi
+	touch $@
