@@ -1,0 +1,3 @@
+from lungaug.cli import main
+
+raise SystemExit(main())

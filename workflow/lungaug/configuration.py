@@ -1,0 +1,186 @@
+"""``config.yaml`` at the door: checked against the schema, defaults filled, one line a fault.
+
+The schema is generated from the stages' settings (``make schema``), so that the Snakefile can check
+a configuration in an environment that holds only Snakemake (which brings jsonschema and yaml).
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from lungaug.arms import Arm, parse_arm
+from lungaug.errors import SettingError
+
+SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "config.schema.yaml"
+SHARED = ("seed", "storage", "contrast")
+"""Settings of several stages that the configuration holds once, at the top."""
+
+# YAML's 2.0 is no integer here: what counts things must be one.
+_Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(:-(?P<default>[^}]*))?\}")
+_PHANTOM_KEY = "phantom.key"
+
+
+def load_schema(path: Path = SCHEMA) -> dict[str, Any]:
+    """The generated JSON schema of ``config.yaml``."""
+    schema: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return schema
+
+
+def checked(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with variables expanded and every default filled.
+
+    Raises:
+        SettingError: the first fault, as one line that names the key and what is accepted.
+    """
+    full: dict[str, Any] = _expanded(copy.deepcopy(dict(config)), "")
+    validator = _Validator(dict(schema))
+    faults = sorted(validator.iter_errors(full), key=lambda error: _key(error.absolute_path))
+    if faults:
+        raise SettingError(explain(faults[0]))
+    fill_defaults(full, schema)
+    _check_meaning(full, schema)
+    return full
+
+
+def explain(error: jsonschema.ValidationError) -> str:
+    """One line for a person: the key, the value, what is accepted."""
+    while error.context:
+        error = max(error.context, key=lambda e: len(e.absolute_path))
+    key = _key(error.absolute_path)
+    wanted: Any = error.validator_value
+    schema: Any = error.schema
+    instance: Any = error.instance
+    if error.validator == "additionalProperties":
+        known = schema.get("properties", {})
+        unknown = sorted(set(instance) - set(known))[0]
+        where = f"{key}.{unknown}" if key else unknown
+        return f"{where}: unknown setting; accepted: {', '.join(known)}"
+    if error.validator == "required":
+        missing = next(name for name in wanted if name not in instance)
+        return f"{f'{key}.' if key else ''}{missing}: missing; it has no default"
+    accepted = {
+        "enum": lambda: ", ".join(str(value) for value in wanted),
+        "type": lambda: str(wanted),
+        "minimum": lambda: f"at least {wanted}",
+        "maximum": lambda: f"at most {wanted}",
+        "exclusiveMinimum": lambda: f"above {wanted}",
+        "exclusiveMaximum": lambda: f"below {wanted}",
+        "minItems": lambda: f"at least {wanted} values",
+        "maxItems": lambda: f"at most {wanted} values",
+        "pattern": lambda: str(schema.get("description", wanted)),
+    }.get(str(error.validator), lambda: str(error.message))()
+    return f"{key}: got {instance!r}; accepted: {accepted}"
+
+
+def fill_defaults(values: dict[str, Any], schema: Mapping[str, Any]) -> None:
+    """Fill, in place, every absent key that has a default in ``schema``, at every depth."""
+    for name, node in schema.get("properties", {}).items():
+        if name not in values and "default" in node:
+            values[name] = copy.deepcopy(node["default"])
+        if name not in values and node.get("properties") and not node.get("required"):
+            values[name] = {}
+        if isinstance(values.get(name), dict):
+            fill_defaults(values[name], node)
+
+
+def stage_settings(
+    config: Mapping[str, Any],
+    schema: Mapping[str, Any],
+    stage: str,
+    without: Sequence[str] = (),
+    **extra: Any,
+) -> str:
+    """What a stage is run with, as canonical JSON: its section and the shared settings it uses.
+
+    Args:
+        config: a checked configuration.
+        schema: its schema.
+        stage: the section's name.
+        without: keys of the section that this job does not use.
+        extra: values that the workflow derives from elsewhere in the configuration.
+    """
+    section = {k: v for k, v in config.get(stage, {}).items() if k not in without}
+    shared = schema["properties"].get(stage, {}).get("x-shared", [])
+    section.update({name: config[name] for name in shared})
+    section.update(extra)
+    return json.dumps(section, sort_keys=True, separators=(",", ":"))
+
+
+def arms(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Arm]:
+    """The arms that the configuration asks for, in its order."""
+    known = schema["x-operations"]
+    return [parse_arm(name, known, schema["x-default-operations"]) for name in config["arms"]]
+
+
+def _key(path: Iterable[Any]) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".")
+
+
+def _expanded(value: Any, where: str) -> Any:
+    if isinstance(value, dict):
+        return {k: _expanded(v, f"{where}.{k}".lstrip(".")) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_expanded(v, f"{where}[{i}]") for i, v in enumerate(value)]
+    return _VARIABLE.sub(lambda m: _variable(m, where), value) if isinstance(value, str) else value
+
+
+def _variable(match: re.Match[str], where: str) -> str:
+    value = os.environ.get(match["name"], match["default"])
+    if value is None:
+        raise SettingError(f"{where}: the environment variable {match['name']} is not set")
+    return value
+
+
+def _check_meaning(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """What JSON schema cannot say."""
+    for fault in _faults(config, schema):
+        raise SettingError(fault)
+
+
+def _faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        names = [arm.name for arm in arms(config, schema)]
+    except SettingError as error:
+        yield f"arms: {error}"
+        return
+    if len(set(names)) != len(names):
+        yield f"arms: got {names}; accepted: every arm once"
+    if "none" not in names:
+        yield "arms: 'none' is missing; every other arm is compared with it"
+    source = config["source"]
+    if source["kind"] == "phantom" and source["root"] is not None:
+        yield "source.root: a phantom cohort has none; accepted: null, or source.kind: dicom, lidc"
+    if source["kind"] != "phantom" and source["root"] is None:
+        yield f"source.root: missing; source.kind: {source['kind']} needs a folder of DICOM"
+    for name in ("root", "masks"):
+        if source[name] is not None and not Path(source[name]).is_dir():
+            yield f"source.{name}: got {source[name]!r}; accepted: a folder that exists"
+    for name, path in (("source.sheet", source["sheet"]), ("key_file", config["key_file"])):
+        if path is not None and not Path(path).is_file():
+            yield f"{name}: got {path!r}; accepted: a file that exists"
+    yield from _key_faults(config)
+
+
+def _key_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    """The key of the demo is public: with it, anybody can test whose pseudonym one is."""
+    key = config["key_file"]
+    if key and Path(key).name == _PHANTOM_KEY and config["source"]["kind"] != "phantom":
+        yield f"key_file: got {key!r}, which is public; accepted: null, or a key of your own"

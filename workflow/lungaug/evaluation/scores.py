@@ -1,0 +1,270 @@
+"""From one row a slice to the tables: seeds and slices within patients, then patients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lungaug.cohort import CLASSES
+from lungaug.errors import InputError
+from lungaug.evaluation.metrics import CONVENTIONS, OVERLAPS
+from lungaug.evaluation.statistics import (
+    MINIMUM_PATIENTS,
+    Interval,
+    bootstrap_interval,
+    holm,
+    sign_flip_test,
+    weighted_mean,
+)
+
+SCORE_COLUMNS = (
+    "segmenter",
+    "arm",
+    "convention",
+    "metric",
+    "group",
+    "n_patients",
+    "n_slices",
+    "estimate",
+    "low",
+    "high",
+    "seed_sd",
+)
+COMPARISON_COLUMNS = (
+    "segmenter",
+    "arm",
+    "baseline",
+    "metric",
+    "group",
+    "n_patients",
+    "difference",
+    "low",
+    "high",
+    "p",
+    "p_holm",
+)
+BASELINES = ("none", "online")
+TESTED = ("dice", "pooled")  # metric and group of the only tests
+
+ANY_CONVENTION = "both"  # of scores that neither convention changes
+
+
+def arm_order(arms: Iterable[str]) -> list[str]:
+    """Each arm once: baselines first, the rest by name."""
+    return sorted(set(arms), key=lambda arm: (BASELINES.index(arm) if arm in BASELINES else 9, arm))
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How intervals and tests are computed."""
+
+    seed: int = 0
+    n_resamples: int = 10_000
+    level: float = 0.95
+    minimum: int = MINIMUM_PATIENTS
+
+    def interval(
+        self, values: pd.Series, strata: pd.Series, weights: NDArray[np.float64] | None = None
+    ) -> Interval:
+        return bootstrap_interval(
+            values,
+            strata,
+            weights,
+            seed=self.seed,
+            n_resamples=self.n_resamples,
+            level=self.level,
+            minimum=self.minimum,
+        )
+
+
+def slice_scores(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Scores of each slice, NaN where a score is not for that slice.
+
+    Overlaps (dice, iou, precision, recall) and ``empty_rate`` belong to slices with a nodule;
+    ``specificity`` (nothing predicted) and ``false_positives_healthy`` to slices without;
+    ``false_positives`` to all; ``hd95_mm`` to those where there is a nodule, something is predicted
+    and the spacing is known, so that a missed nodule is not seen in it. Dice of a slice without a
+    nodule says 0 or 1, not how good a lesion was outlined, and would let a cohort with many healthy
+    slices set the score.
+
+    Args:
+        metrics: rows of ``metrics.tsv``.
+
+    Returns:
+        The rows' segmenter, arm, seed and patient, and a column ``<convention>/<metric>`` a score.
+    """
+    lesion = metrics["reference_px"] > 0
+    empty = (metrics["predicted_px"] == 0).astype(float)
+    components = metrics["false_positive_components"].astype(float)
+    out = metrics[["segmenter", "arm", "seed", "patient"]].copy()
+    for convention in CONVENTIONS:
+        for name in OVERLAPS:
+            out[f"{convention}/{name}"] = metrics[f"{name}_{convention}"].where(lesion)
+    out[f"{ANY_CONVENTION}/empty_rate"] = empty.where(lesion)
+    out[f"{ANY_CONVENTION}/specificity"] = empty.where(~lesion)
+    out[f"{ANY_CONVENTION}/false_positives"] = components
+    out[f"{ANY_CONVENTION}/false_positives_healthy"] = components.where(~lesion)
+    out[f"{ANY_CONVENTION}/hd95_mm"] = metrics["hd95_mm"]
+    return out
+
+
+def patient_scores(metrics: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
+    """Mean over the slices of a patient and seed, and how many slices counted.
+
+    Args:
+        metrics: rows of ``metrics.tsv`` of the test role, all arms, segmenters, seeds and folds.
+        classes: Lung-RADS class by patient.
+
+    Returns:
+        Long: segmenter, arm, seed, patient, lung_rads, score, value, n_slices; no NaN values.
+
+    Raises:
+        InputError: a slice is tested twice by one training set-up, or a patient has no class row.
+    """
+    keys = ["segmenter", "arm", "seed"]
+    twice = metrics.duplicated([*keys, "key"])
+    if twice.any():
+        row = metrics[twice].iloc[0]
+        raise InputError(f"slice {row['key']} is tested twice in arm {row['arm']}; accepted: once")
+    unknown = set(metrics["patient"]) - set(classes.index)
+    if unknown:
+        raise InputError(f"patient {min(unknown)} has metrics but is not in the split")
+    scores = slice_scores(metrics)
+    long = scores.melt([*keys, "patient"], var_name="score").dropna(subset="value")
+    grouped = long.groupby([*keys, "patient", "score"], as_index=False, sort=True)
+    values = grouped.agg(value=("value", "mean"), n_slices=("value", "size"))
+    values["lung_rads"] = values["patient"].map(classes)
+    return values
+
+
+def seed_means(values: pd.DataFrame) -> pd.DataFrame:
+    """One value a patient: the mean over seeds, before anything is resampled."""
+    keys = ["segmenter", "arm", "score", "lung_rads", "patient"]
+    grouped = values.groupby(keys, as_index=False, sort=True)
+    return grouped.agg(value=("value", "mean"), n_slices=("n_slices", "mean"))
+
+
+def score_table(values: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
+    """``scores.tsv``: every score of every arm, pooled, class-macro and by class.
+
+    ``pooled`` weighs patients equally, ``macro`` the classes that have patients. ``slices`` and
+    ``slices:<class>`` weigh slices equally, as published; their interval still resamples patients.
+
+    Args:
+        values: from :func:`patient_scores`.
+        resampling: settings of the bootstrap.
+    """
+    means = seed_means(values)
+    keys = ["segmenter", "arm", "score"]
+    by_seed = {name: part for name, part in values.groupby(keys)}
+    rows = []
+    for name, part in means.groupby(keys):
+        segmenter, arm, score = name
+        convention, metric = str(score).split("/")
+        spreads = seed_spreads(by_seed[name])
+        for group, members, weights in groups(part, slices=convention == "reference"):
+            interval = resampling.interval(members["value"], members["lung_rads"], weights)
+            counts = (len(members), round(members["n_slices"].sum()))
+            estimate = weighted_mean(members["value"], weights)
+            found = (estimate, interval.low, interval.high, spreads.get(group, math.nan))
+            rows.append((segmenter, arm, convention, metric, group, *counts, *found))
+    return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
+
+
+def seed_spreads(values: pd.DataFrame) -> dict[str, float]:
+    """SD over seeds of each group's estimate, for one score of one arm; empty for one seed.
+
+    It says how much luck of the training there is, and is kept apart from the interval, which says
+    how much luck of the patients there is.
+    """
+    estimates: dict[str, list[float]] = {}
+    for _, part in values.groupby("seed"):
+        for group, members, weights in groups(part, slices=True):
+            estimates.setdefault(group, []).append(weighted_mean(members["value"], weights))
+    return {g: float(np.std(e, ddof=1)) for g, e in estimates.items() if len(e) > 1}
+
+
+def groups(
+    part: pd.DataFrame, *, slices: bool = False
+) -> Iterator[tuple[str, pd.DataFrame, NDArray[np.float64]]]:
+    """The groups of patients that a score is given for, with the weight of each patient.
+
+    Args:
+        part: rows of one score: patient, lung_rads, value, n_slices.
+        slices: also the groups that weigh slices equally.
+    """
+    yield "pooled", part, np.ones(len(part))
+    known = part[part["lung_rads"].isin(CLASSES)]
+    if len(known):
+        sizes = known.groupby("lung_rads")["value"].transform("size")
+        yield "macro", known, 1 / sizes.to_numpy(float)
+    present = [c for c in CLASSES if (known["lung_rads"] == c).any()]
+    by_class = [(c, known[known["lung_rads"] == c]) for c in present]
+    for name, members in by_class:
+        yield name, members, np.ones(len(members))
+    if slices:
+        for name, members in [("slices", part), *((f"slices:{c}", m) for c, m in by_class)]:
+            yield name, members, members["n_slices"].to_numpy(float)
+
+
+def comparison_table(values: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
+    """``comparisons.tsv``: each arm against ``none`` and ``online``, paired by patient.
+
+    Differences are in the standard convention, with intervals; the pooled Dice alone is tested, by
+    sign flips of patients, and Holm's correction runs over the arms of a segmenter and baseline.
+    Below the minimum of patients there is no test either.
+
+    Args:
+        values: from :func:`patient_scores`.
+        resampling: settings of the bootstrap and of the test.
+    """
+    means = seed_means(values)
+    shown = means[~means["score"].str.startswith("reference/")]
+    rows = []
+    for segmenter, part in shown.groupby("segmenter"):
+        for baseline, arm in _pairs(sorted(part["arm"].unique())):
+            for score, paired in _paired(part, arm, baseline).groupby("score"):
+                metric = str(score).split("/")[1]
+                for group, members, weights in groups(paired):
+                    head = (segmenter, arm, baseline, metric, group, len(members))
+                    rows.append(head + _difference(members, weights, (metric, group), resampling))
+    table = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
+    for _, family in table.groupby(["segmenter", "baseline"]):
+        table.loc[family.index, "p_holm"] = holm(family["p"])
+    return table
+
+
+def _pairs(arms: list[str]) -> Iterator[tuple[str, str]]:
+    """(baseline, arm); ``none`` against ``online`` would repeat ``online`` against ``none``."""
+    for baseline in BASELINES:
+        if baseline in arms:
+            skipped = {baseline, "none"}
+            yield from ((baseline, arm) for arm in arms if arm not in skipped)
+
+
+def _paired(part: pd.DataFrame, arm: str, baseline: str) -> pd.DataFrame:
+    """Differences of patients that both arms have a value for."""
+    keys = ["score", "lung_rads", "patient"]
+    ours, theirs = part[part["arm"] == arm], part[part["arm"] == baseline]
+    both = ours.merge(theirs, on=keys, suffixes=("", "_baseline"))
+    both["value"] = both["value"] - both["value_baseline"]
+    return both
+
+
+def _difference(
+    members: pd.DataFrame,
+    weights: NDArray[np.float64],
+    what: tuple[str, str],
+    resampling: Resampling,
+) -> tuple[float, ...]:
+    values = members["value"]
+    interval = resampling.interval(values, members["lung_rads"], weights)
+    p = math.nan
+    if what == TESTED and len(values) >= resampling.minimum:
+        p = sign_flip_test(values.sort_values(), seed=resampling.seed)
+    return weighted_mean(values, weights), interval.low, interval.high, p, math.nan

@@ -1,0 +1,68 @@
+"""The operations by name, their randomness and their replay."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lungaug.errors import InputError
+from lungaug.metalung.blur import BLUR
+from lungaug.metalung.mirror import MIRROR
+from lungaug.metalung.noise import NOISE_NODULE, NOISE_SLICE
+from lungaug.metalung.protocol import Hu, Inapplicable, Labels, Operation, Pair
+from lungaug.metalung.replace import REPLACE
+from lungaug.metalung.rotate_nodule import ROTATE_NODULE
+from lungaug.metalung.rotate_slice import ROTATE_SLICE
+
+__all__ = ["DEFAULT_OPERATIONS", "OPERATIONS", "Inapplicable", "Operation", "replay", "rng_for"]
+
+OPERATIONS: dict[str, Operation] = {
+    "mirror": MIRROR,
+    "replace": REPLACE,
+    "rotate_slice": ROTATE_SLICE,
+    "rotate_nodule": ROTATE_NODULE,
+    "noise_slice": NOISE_SLICE,
+    "noise_nodule": NOISE_NODULE,
+    "blur": BLUR,
+}
+
+DEFAULT_OPERATIONS = tuple(name for name in OPERATIONS if name != "blur")
+
+
+def rng_for(seed: int, key: str, operation: str, copy: int) -> np.random.Generator:
+    """The generator of one result: the same in whatever batch, order or process it is made.
+
+    Args:
+        seed: of the run.
+        key: the slice's ``slice_key``.
+        operation: its name.
+        copy: 0, 1, … for several results of one operation on one slice.
+    """
+    words = f"{seed}\n{key}\n{operation}\n{copy}".encode()
+    digest = np.frombuffer(hashlib.sha256(words).digest(), "<u4")
+    return np.random.default_rng(digest.astype(np.uint32, copy=False))
+
+
+def replay(origin: str, hu: Hu, nodule: Labels, parameters: Mapping[str, Any]) -> Pair:
+    """A result made again from its source and its recorded parameters, pixel for pixel.
+
+    Args:
+        origin: as recorded, ``metalung:<operation>``.
+        hu: (H, W), HU of the source.
+        nodule: (H, W), labels of the source.
+        parameters: as recorded; keys that the operation does not know are ignored.
+
+    Raises:
+        InputError: the origin is none of these operations, or a parameter is missing.
+    """
+    kind, _, name = origin.partition(":")
+    if kind != "metalung" or name not in OPERATIONS:
+        accepted = ", ".join(f"metalung:{known}" for known in OPERATIONS)
+        raise InputError(f"origin '{origin}'; accepted: {accepted}")
+    try:
+        return OPERATIONS[name].apply(hu, nodule, parameters)
+    except KeyError as error:
+        raise InputError(f"{origin}: parameter {error} is not recorded") from error

@@ -1,0 +1,44 @@
+"""What the training loop asks of a network, whatever is inside it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from lungaug.segmenters.settings import SegmenterSettings
+
+__all__ = ["Batch", "Loss", "Segmenter", "SegmenterSettings"]
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""From logits and a 0/1 target, both (N, 1, H, W) float, to a scalar."""
+
+
+class Batch(Protocol):
+    """Slices of one size."""
+
+    @property
+    def image(self) -> Tensor:
+        """(N, C, H, W) float32, 0 to 1: what the network's door let through."""
+
+    @property
+    def nodule(self) -> Tensor:
+        """(N, 1, H, W) uint8: 0 background, k the k-th nodule of that slice."""
+
+
+class Segmenter(nn.Module, ABC):
+    """A network that knows its loss and turns its output into a probability map."""
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Tensor:
+        """The scalar to minimise, in training and in evaluation mode."""
+
+    @abstractmethod
+    def predict(self, batch: Batch) -> Tensor:
+        """Probability of nodule, (N, 1, H, W) float, for any H and W."""
+
+    def assess(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Loss and probability; overridden where one pass through the network gives both."""
+        return self.loss(batch), self.predict(batch)

@@ -1,0 +1,57 @@
+"""Pixels of one CT image, as Hounsfield units."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lungaug.imaging.hu import FLOOR_HU, to_hu
+from lungaug.sources.decoding import UnreadablePixels, decode
+from lungaug.sources.dicom_header import Header
+
+AIR_LIMIT_HU = -1000
+"""Padding above this value could be tissue."""
+
+Decode = Callable[[Path, int], NDArray[Any]]
+"""See :func:`lungaug.sources.decoding.decode`."""
+
+
+def read_hu(path: Path, header: Header, isolated: Decode = decode) -> NDArray[np.int16]:
+    """HU of one image, (H, W): padding and what lies below -1024 at -1024.
+
+    Pixels that hold the padding value count as padding wherever they are if that value is below
+    -1000 HU. Above, where it may also be tissue (0 in files that store HU), only those connected
+    with the image's edge count.
+
+    Args:
+        path: the DICOM file.
+        header: what :func:`lungaug.sources.dicom_header.read_headers` said of it.
+        isolated: decodes compressed pixels; an ``IsolatedDecoder`` survives damaged ones.
+
+    Raises:
+        UnreadablePixels: they cannot be opened or decoded, or have another size than announced.
+    """
+    stored = (isolated if header.compressed else decode)(path, header.frame)
+    if stored.shape != (header.rows, header.columns):
+        raise UnreadablePixels(f"pixels of shape {stored.shape} in an image of another size")
+    padding = (header.padding[0], header.padding[-1]) if header.padding else None
+    if padding is None or max(padding) * header.slope + header.intercept < AIR_LIMIT_HU:
+        return to_hu(stored, header.slope, header.intercept, padding)
+    hu = to_hu(stored, header.slope, header.intercept)
+    hu[_at_edge((stored >= min(padding)) & (stored <= max(padding)))] = FLOOR_HU
+    return hu
+
+
+def _at_edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The parts of a mask (H, W) that touch the image's edge."""
+    count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    touching = np.zeros(count, bool)
+    for line in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
+        touching[line] = True
+    touching[0] = False
+    return np.asarray(touching[parts])

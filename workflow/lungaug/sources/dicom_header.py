@@ -1,0 +1,361 @@
+"""What the headers of one DICOM file say, and why an image cannot be used.
+
+Reasons hold no value of a tag that a person may have typed into. DICOM in the wild breaks its own
+rules; a tag whose value does not parse counts as absent.
+
+References:
+    DICOM PS3.3 2024e, C.8.2.1 (CT image), A.38 (enhanced CT), C.7.6.16 (functional groups).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import operator
+import struct
+import sys
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any, BinaryIO
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+
+CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
+ENHANCED_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
+
+READ_ERRORS = (
+    BytesLengthException,
+    InvalidDicomError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+"""What pydicom and its decoders raise on damaged data."""
+
+_MODALITIES = frozenset(
+    """
+    MR PT NM US CR DX MG XA RF SC OT SR SEG PR KO DOC REG RTSTRUCT RTDOSE RTPLAN RTIMAGE
+    """.split()  # noqa: SIM905
+)
+_TAGS = [
+    "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "StudyInstanceUID",
+    "SeriesInstanceUID", "InstanceNumber", "Rows", "Columns", "SamplesPerPixel", "PixelSpacing",
+    "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation", "GantryDetectorTilt",
+    "RescaleSlope", "RescaleIntercept", "RescaleType", "PixelRepresentation", "BitsAllocated",
+    "PixelPaddingValue", "PixelPaddingRangeLimit", "NumberOfFrames", "LossyImageCompression",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One CT image: a file, or a frame of a multi-frame file. None and '' where nothing is said.
+
+    Attributes:
+        frame: index of the frame, -1 for a file of one image.
+        sop_uid, study_uid, series_uid, patient_id: as they stand, without outer blanks.
+        instance: InstanceNumber.
+        rows, columns: size in pixels.
+        spacing_mm: distance of rows, distance of columns.
+        position_mm: centre of the first pixel, patient coordinates.
+        orientation: direction cosines of a row and of a column.
+        location_mm: SliceLocation.
+        tilt: GantryDetectorTilt in degrees.
+        slope, intercept: HU = stored * slope + intercept.
+        padding: first and last stored value that is padding.
+        lossy: pixels were compressed with loss at some time.
+        compressed: pixels are stored as JPEG, JPEG-LS or JPEG 2000.
+    """
+
+    frame: int
+    sop_uid: str
+    study_uid: str
+    series_uid: str
+    patient_id: str
+    instance: int | None
+    rows: int
+    columns: int
+    spacing_mm: tuple[float, ...] | None
+    position_mm: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    location_mm: float | None
+    tilt: float
+    slope: float
+    intercept: float
+    padding: tuple[int, ...] | None
+    lossy: bool
+    compressed: bool
+
+    def as_list(self) -> list[Any]:
+        """The values in order, for JSON."""
+        return list(_values(self))
+
+    @classmethod
+    def from_list(cls, values: list[Any]) -> Header:
+        """The inverse of :meth:`as_list`; repeated texts are shared, which keeps an index small."""
+        return cls(*(_shared(value) for value in values))
+
+
+_values = operator.attrgetter(*(field.name for field in fields(Header)))
+
+
+def _shared(value: Any) -> Any:
+    if isinstance(value, str):
+        return sys.intern(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep pydicom's warnings and log lines in: they quote the values of tags."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def decoder_of(syntax: UID) -> str:
+    """Which decoder reads a transfer syntax: one only, so that pixels are the same everywhere."""
+    if not syntax.is_transfer_syntax or not syntax.is_encapsulated:
+        return ""
+    return "pydicom" if syntax == RLELossless else "gdcm"
+
+
+def looks_like_dicom(start: bytes) -> bool:
+    """Whether a file beginning with ``start`` may be DICOM, with a preamble or (old) without."""
+    if start[128:132] == b"DICM":
+        return True
+    group, element = int.from_bytes(start[:2], "little"), int.from_bytes(start[2:4], "little")
+    return len(start) > 132 and group in (2, 8) and element <= 0x60
+
+
+def read_headers(file: BinaryIO, size: int) -> tuple[str, list[Header]]:
+    """Read the headers of a DICOM file, not its pixels.
+
+    Args:
+        file: the open file.
+        size: its bytes.
+
+    Returns:
+        Why it cannot be used, or '', and its images. Neither: a DICOM file that is no image and
+        no fault either (a DICOMDIR, or bytes that only began like DICOM).
+    """
+    file.seek(0)
+    try:
+        with quiet():
+            dataset = pydicom.dcmread(
+                file, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
+            )
+            if "MediaStorageSOPClassUID" not in dataset.file_meta and not _says_something(dataset):
+                return "", []
+            left = size - file.tell()
+            fault = _not_ct(dataset) or _unusable(dataset) or _incomplete(dataset, left)
+            return (fault, []) if fault else _images(dataset)
+    except READ_ERRORS as error:
+        return f"headers cannot be read ({type(error).__name__})", []
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        return "headers cannot be read (no tag where one must be)", []  # pydicom's own
+
+
+def _says_something(dataset: Dataset) -> bool:
+    return any(name in dataset for name in ("SOPClassUID", "Modality", "Rows"))
+
+
+def _not_ct(dataset: Dataset) -> str:
+    sop_class, modality = _text(dataset, "SOPClassUID"), _text(dataset, "Modality").upper()
+    is_ct_class = sop_class == CT_CLASS or sop_class in ENHANCED_CLASSES
+    if modality and modality != "CT":
+        return f"not CT: modality {modality if modality in _MODALITIES else 'unknown'}"
+    if not modality and not is_ct_class:
+        return "not CT: neither Modality nor SOPClassUID says so"
+    kinds = {text.upper() for text in _texts(dataset, "ImageType")}
+    return "localiser" if kinds & {"LOCALIZER", "SCOUT", "TOPOGRAM"} else ""
+
+
+def _unusable(dataset: Dataset) -> str:
+    if (_integer(dataset, "SamplesPerPixel") or 1) != 1:
+        return "colour image"
+    if not _integer(dataset, "Rows") or not _integer(dataset, "Columns"):
+        return "missing tag: Rows or Columns"
+    return ""
+
+
+def _incomplete(dataset: Dataset, left: int) -> str:
+    """Whether the file ends early, as far as its size tells.
+
+    Args:
+        dataset: its headers.
+        left: bytes from the tag of the pixels on.
+    """
+    syntax = _transfer_syntax(dataset)
+    if syntax == DeflatedExplicitVRLittleEndian:
+        return ""
+    if left <= 0:
+        return "truncated: no pixel data"
+    if not syntax.is_transfer_syntax or syntax.is_compressed:
+        return ""
+    n_pixels = _integer(dataset, "Rows", 0) * _integer(dataset, "Columns", 0)
+    n_bytes = n_pixels * math.ceil((_integer(dataset, "BitsAllocated") or 16) / 8)
+    expected = n_bytes * (_integer(dataset, "NumberOfFrames") or 1)
+    found = left - (8 if syntax == ImplicitVRLittleEndian else 12)  # after the tag
+    return f"truncated: {found} of {expected} bytes of pixels" if found < expected else ""
+
+
+def _transfer_syntax(dataset: Dataset) -> UID:
+    """The file's; without meta information DICOM's default."""
+    return UID(dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian))
+
+
+def _images(dataset: Dataset) -> tuple[str, list[Header]]:
+    n_frames = _integer(dataset, "NumberOfFrames") or 1
+    if _text(dataset, "SOPClassUID") not in ENHANCED_CLASSES:
+        if n_frames > 1:
+            return "multi-frame file that is no enhanced CT", []
+        return _image(dataset, -1, [dataset])
+    shared = list(dataset.get("SharedFunctionalGroupsSequence") or [])[:1]
+    frames = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
+    if len(frames) != n_frames:
+        return "multi-frame file without the functional groups of every frame", []
+    headers = []
+    for index, frame in enumerate(frames):
+        fault, header = _image(dataset, index, [*_groups([frame, *shared]), dataset])
+        if fault:
+            return fault, []
+        headers.extend(header)
+    return "", headers
+
+
+def _groups(functional: list[Dataset]) -> list[Dataset]:
+    """The items of the functional groups that describe an image, a frame's own ones first."""
+    names = (
+        "PlanePositionSequence",
+        "PlaneOrientationSequence",
+        "PixelMeasuresSequence",
+        "PixelValueTransformationSequence",
+    )
+    found = (item.get(name) for item in functional for name in names)
+    return [sequence[0] for sequence in found if sequence]
+
+
+def _image(dataset: Dataset, frame: int, places: list[Dataset]) -> tuple[str, list[Header]]:
+    """The header of one image; what differs between frames is looked up in ``places`` in order."""
+    slope = _numbers(_holder(places, "RescaleSlope"), "RescaleSlope", 1)
+    intercept = _numbers(_holder(places, "RescaleIntercept"), "RescaleIntercept", 1)
+    if slope is None or intercept is None or slope[0] == 0:
+        return "missing tag: RescaleSlope or RescaleIntercept, so that values are no HU", []
+    if _text(_holder(places, "RescaleType"), "RescaleType").upper() not in ("", "HU", "HU_MOD"):
+        return "values are no HU: RescaleType says otherwise", []
+    spacing = _numbers(_holder(places, "PixelSpacing"), "PixelSpacing", 2)
+    location = _numbers(dataset, "SliceLocation", 1)
+    tilt = _numbers(dataset, "GantryDetectorTilt", 1)
+    header = Header(
+        frame=frame,
+        sop_uid=sys.intern(_text(dataset, "SOPInstanceUID")),
+        study_uid=sys.intern(_text(dataset, "StudyInstanceUID")),
+        series_uid=sys.intern(_text(dataset, "SeriesInstanceUID")),
+        patient_id=sys.intern(_text(dataset, "PatientID")),
+        instance=_integer(dataset, "InstanceNumber"),
+        rows=_integer(dataset, "Rows") or 0,
+        columns=_integer(dataset, "Columns") or 0,
+        spacing_mm=spacing if spacing and min(spacing) > 0 else None,
+        position_mm=_numbers(_holder(places, "ImagePositionPatient"), "ImagePositionPatient", 3),
+        orientation=_orientation(_holder(places, "ImageOrientationPatient")),
+        location_mm=location[0] if location else None,
+        tilt=tilt[0] if tilt else 0.0,
+        slope=slope[0],
+        intercept=intercept[0],
+        padding=_padding(dataset),
+        lossy=_text(dataset, "LossyImageCompression") == "01",
+        compressed=decoder_of(_transfer_syntax(dataset)) == "gdcm",
+    )
+    return "", [header]
+
+
+def _holder(places: list[Dataset], name: str) -> Dataset:
+    return next((place for place in places if name in place), places[-1])
+
+
+def _orientation(dataset: Dataset) -> tuple[float, ...] | None:
+    """Six direction cosines, or None where they are not two perpendicular unit vectors."""
+    cosines = _numbers(dataset, "ImageOrientationPatient", 6)
+    if cosines is None:
+        return None
+    row, column = cosines[:3], cosines[3:]
+    across = sum(a * b for a, b in zip(row, column, strict=True))
+    whole = all(abs(math.hypot(*vector) - 1) < 0.01 for vector in (row, column))
+    return cosines if whole and abs(across) < 0.01 else None
+
+
+def _padding(dataset: Dataset) -> tuple[int, int] | None:
+    """First and last stored value that is padding, as the pixels store it.
+
+    Writers disagree on whether the tag is signed: -2000 in signed pixels is found as 63536.
+    """
+    first = _padding_value(dataset, "PixelPaddingValue")
+    if first is None:
+        return None
+    last = _padding_value(dataset, "PixelPaddingRangeLimit")
+    return (first, first) if last is None else (first, last)
+
+
+def _padding_value(dataset: Dataset, name: str) -> int | None:
+    value = dataset.get(name)
+    if isinstance(value, bytes) and len(value) == 2:
+        value = int.from_bytes(value, "little")
+    if not isinstance(value, int):
+        return None
+    bits = _integer(dataset, "BitsAllocated") or 16
+    value %= 1 << bits
+    signed = _integer(dataset, "PixelRepresentation") == 1
+    return value - (1 << bits) if signed and value >= 1 << (bits - 1) else value
+
+
+def _text(dataset: Dataset, name: str) -> str:
+    texts = _texts(dataset, name)
+    return texts[0] if texts else ""
+
+
+def _texts(dataset: Dataset, name: str) -> list[str]:
+    try:
+        value = dataset.get(name)
+    except READ_ERRORS:
+        return []
+    if value is None:
+        return []
+    values = [value] if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__") else value
+    return [str(v).strip(" \0") for v in values]
+
+
+def _numbers(dataset: Dataset, name: str, n: int) -> tuple[float, ...] | None:
+    try:
+        numbers = tuple(float(text) for text in _texts(dataset, name))
+    except ValueError:
+        return None
+    return numbers if len(numbers) == n and all(map(math.isfinite, numbers)) else None
+
+
+def _integer(dataset: Dataset, name: str, default: int | None = None) -> Any:
+    numbers = _numbers(dataset, name, 1)
+    return int(numbers[0]) if numbers else default

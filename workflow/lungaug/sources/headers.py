@@ -1,0 +1,204 @@
+"""A private index of what lies in a folder tree: headers of DICOM files, masks, annotations.
+
+A file is opened again only when its size or modification time changed, so that one new patient does
+not cost reading every header of the cohort. The index holds identifiers as they stand and is for
+its owner only.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from lungaug.errors import InputError
+from lungaug.sources import lidc
+from lungaug.sources.dicom_header import Header, looks_like_dicom, read_headers
+from lungaug.sources.private import PrivateFile
+
+INDEX_VERSION = f"headers 1 {','.join(field.name for field in dataclasses.fields(Header))}"
+"""Change the number when an unchanged file would be described otherwise; fields are in it."""
+
+Kind = Literal["image", "mask", "annotations", "other"]
+
+_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
+_COLUMNS = ("path", "size", "mtime_ns", "digest", "kind", "fault", "content")
+_START = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of a tree.
+
+    Attributes:
+        path: relative to the tree, with slashes.
+        size: bytes.
+        mtime_ns: modification time.
+        digest: hash of the bytes; '' where nothing uses the file.
+        kind: what it is to us.
+        fault: why it cannot be used; '' where it can.
+        headers: the images of a DICOM file, one a frame.
+        uids: of annotations: the series they were made on, then its slices.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    digest: str
+    kind: Kind
+    fault: str = ""
+    headers: tuple[Header, ...] = ()
+    uids: tuple[str, ...] = ()
+
+
+def update_index(root: Path, index: Path, include: tuple[str, ...] = ()) -> list[Entry]:
+    """Bring the index of a tree up to date and return its files, sorted by path.
+
+    Hidden files and folders are left out. Links are followed, each folder once.
+
+    Args:
+        root: the tree.
+        index: the private file that keeps what is known between runs.
+        include: patterns of paths below ``root``, such as ``scan_*``, each of which stands for
+            everything below it; empty means everything.
+
+    Raises:
+        InputError: ``root`` is no folder, or a folder in it cannot be listed.
+    """
+    known = {entry.path: entry for entry in _read_index(index)}
+    entries = []
+    for path, size, mtime_ns in _walk(root, include):
+        entry = known.get(path)
+        if entry is None or (entry.size, entry.mtime_ns) != (size, mtime_ns):
+            entry = _look_at(root, path, size, mtime_ns)
+        entries.append(entry)
+    if entries != list(known.values()):
+        _write_index(index, entries)
+    return entries
+
+
+def _walk(root: Path, include: tuple[str, ...]) -> Iterator[tuple[str, int, int]]:
+    """Relative path, size and modification time of every file, sorted by path."""
+    if not root.is_dir():
+        raise InputError(f"root: {root} is not a folder; accepted: a folder of DICOM files")
+    found = []
+    for folder, files in _folders(root):
+        for name in files:
+            path = (folder / name).relative_to(root).as_posix()
+            if not name.startswith(".") and _included(path, include):
+                found.append(path)
+    for path in sorted(found):
+        status = (root / path).stat()
+        yield path, status.st_size, status.st_mtime_ns
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, onerror=_refuse, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:  # a link to a folder above
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(folder), [name for name in files if os.path.isfile(os.path.join(folder, name))]
+
+
+def _refuse(error: OSError) -> None:
+    reason = type(error).__name__
+    raise InputError(f"root: a folder below it cannot be listed ({reason})") from None
+
+
+def _included(path: str, include: tuple[str, ...]) -> bool:
+    return not include or any(fnmatch(path, p) or fnmatch(path, f"{p}/*") for p in include)
+
+
+def _look_at(root: Path, path: str, size: int, mtime_ns: int) -> Entry:
+    suffix = os.path.splitext(path)[1].lower()
+    if size == 0:
+        fault = "empty file" if suffix in _SUFFIXES | {""} else ""
+        return Entry(path, size, mtime_ns, "", "other", fault)
+    try:
+        return _open(root / path, Entry(path, size, mtime_ns, "", "other"), suffix)
+    except OSError as error:
+        # Not a property of the bytes: the modification time 0 makes the next run look again.
+        fault = f"cannot be opened ({type(error).__name__})"
+        return Entry(path, size, 0, "", "other", fault)
+
+
+def _open(path: Path, blank: Entry, suffix: str) -> Entry:
+    with path.open("rb") as file:
+        start = file.read(_START)
+        entry = _recognised(path, file, start, blank, suffix)
+        if entry.kind == "other":
+            return entry
+        file.seek(0)
+        return replace(entry, digest=hashlib.file_digest(file, "sha256").hexdigest()[:32])
+
+
+def _recognised(path: Path, file: BinaryIO, start: bytes, blank: Entry, suffix: str) -> Entry:
+    if looks_like_dicom(start):
+        fault, headers = read_headers(file, blank.size)
+        kind: Kind = "image" if fault or headers else "other"
+        return replace(blank, kind=kind, fault=fault, headers=tuple(headers))
+    if suffix == ".png":
+        return replace(blank, kind="mask")
+    if suffix == ".xml" and lidc.ROOT.encode() in start:
+        fault, uids = _annotated(path)
+        return replace(blank, kind="annotations", fault=fault, uids=tuple(uids))
+    fault = "not a DICOM file, in spite of its name" if suffix in _SUFFIXES else ""
+    return replace(blank, fault=fault)
+
+
+def _annotated(path: Path) -> tuple[str, list[str]]:
+    try:
+        found = lidc.read_annotations(path)
+    except InputError as error:
+        return str(error), []
+    slices = {
+        contour.sop_uid
+        for reading in found.readings
+        for nodule in reading.nodules
+        for contour in nodule.contours
+    }
+    return "", [found.series_uid, *sorted(slices)]
+
+
+def _read_index(index: Path) -> Iterator[Entry]:
+    """The entries of an index of this version; none of any other, which is then made anew."""
+    try:
+        with index.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows = csv.reader(file, delimiter="\t")
+            if next(rows, None) == [*_COLUMNS, INDEX_VERSION]:
+                yield from (_entry(row) for row in rows)
+    except FileNotFoundError:
+        return
+
+
+def _entry(row: list[str]) -> Entry:
+    path, size, mtime_ns, digest, kind, fault, content = row
+    headers, uids = json.loads(content) if content else ([], [])
+    images = tuple(Header.from_list(values) for values in headers)
+    return Entry(path, int(size), int(mtime_ns), digest, kind, fault, images, tuple(uids))  # type: ignore[arg-type]
+
+
+def _write_index(index: Path, entries: Iterable[Entry]) -> None:
+    with PrivateFile(index) as file:
+        rows = csv.writer(file, delimiter="\t", lineterminator="\n")
+        rows.writerow([*_COLUMNS, INDEX_VERSION])
+        rows.writerows(_row(entry) for entry in entries)
+
+
+def _row(entry: Entry) -> list[Any]:
+    headers = [header.as_list() for header in entry.headers]
+    content = json.dumps([headers, entry.uids]) if headers or entry.uids else ""
+    return [
+        entry.path, entry.size, entry.mtime_ns, entry.digest, entry.kind, entry.fault, content
+    ]  # fmt: skip

@@ -1,0 +1,63 @@
+"""Prove that nothing of a validation or test patient trains in a fold, or stop the run."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from lungaug.cohort import SLICE_COLUMNS, SPLIT_COLUMNS, read_table
+from lungaug.evaluation.audit import (
+    AuditSettings,
+    Evidence,
+    audit,
+    expansion_places,
+    places_of,
+    stop_if_failed,
+    write_findings,
+)
+from lungaug.listing import SliceFiles
+from lungaug.metalung.operations import OPERATIONS, replay
+from lungaug.store import Provenance
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings(AuditSettings):
+    """How strict the audit is."""
+
+
+def run(
+    *,
+    slices: Path,
+    split: Path,
+    fold: str,
+    preprocess: list[Path],
+    expansions: list[Path],
+    root: Path,
+    output: Path,
+    settings: Settings,
+    provenance: Provenance,
+) -> None:
+    """Write ``audit.tsv``: check, subject, outcome, detail.
+
+    Raises:
+        LeakageError: something failed; ``audit.failed.tsv`` holds all findings then, and there is
+            no ``audit.tsv``.
+    """
+    output.unlink(missing_ok=True)
+    table, division = read_table(slices, SLICE_COLUMNS), read_table(split, SPLIT_COLUMNS)
+    with SliceFiles(root) as files:
+        evidence = Evidence.of(files, preprocess, division, fold, table)
+        origins = [f"metalung:{name}" for name in OPERATIONS]
+        names = [files.name(path) for path in expansions]
+        added, wrong = expansion_places(files, names, origins, division, fold)
+        training = [*places_of(table, "train"), *added]
+        findings = [
+            *wrong,
+            *audit(evidence, training, replay, settings.fingerprints, unscored=True),
+        ]
+    stop_if_failed(findings, output.with_suffix(".failed.tsv"))
+    log.info("fold %s: %d training rows, no leakage found", fold, len(training))
+    write_findings(output, findings)

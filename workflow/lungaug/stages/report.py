@@ -1,0 +1,296 @@
+"""report: tables, figures, failures and settings of a run in one page that needs no network."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import struct
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import yaml
+
+from lungaug import __version__
+from lungaug.cohort import CLASSES, read_table, write_text
+from lungaug.evaluation.layout import block_table, blocks
+from lungaug.evaluation.scores import TESTED
+from lungaug.evaluation.trainings import Training, training_of
+from lungaug.store import Provenance, SliceFile
+
+logger = logging.getLogger(__name__)
+
+SECTIONS = (
+    ("summary", "Summary"),
+    ("main-table", "Main table"),
+    ("comparisons", "Comparisons"),
+    ("figures", "Figures"),
+    ("trainings", "Trainings"),
+    ("rejected", "Rejected and skipped"),
+    ("split", "Split"),
+    ("provenance", "Software, code and settings"),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The page has none."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as the template draws it: all cells text."""
+
+    columns: list[str]
+    rows: list[list[str]]
+    numeric: list[bool]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page; ``data`` is the PNG in base64, empty if there is none."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    note: str
+    data: str
+    width: int
+    height: int
+
+
+def run(
+    *,
+    root: Path,
+    tables: Path,
+    figures: Path,
+    text: Path,
+    cohort: Path,
+    split: Path,
+    audit: list[Path],
+    slice_files: list[Path],
+    skipped: list[Path],
+    history: list[Path],
+    predictions: list[Path],
+    output: Path,
+    settings: Settings,
+    provenance: Provenance,
+) -> None:
+    """Write ``report.html``.
+
+    Args:
+        root: ``results/<cohort>``; its name is the title, and paths are shown from here.
+        tables, figures: folders of those stages.
+        text: folder with the template, the landing text and the captions.
+        cohort, split: tables of patients.
+        audit: ``<fold>/audit.tsv`` of every fold.
+        slice_files: of ingest, preprocess and the operations: what made them is shown.
+        skipped: every table of rejected files and skipped slices.
+        history, predictions: of every training.
+        output: the page.
+        settings: none.
+        provenance: unused; the page shows that of the files.
+    """
+    loader = jinja2.FileSystemLoader(text)
+    environment = jinja2.Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    trainings = {training_of(path): path for path in sorted(history)}
+    page = environment.get_template("report.html.j2").render(
+        sections=SECTIONS,
+        version=__version__,
+        cohort_name=root.name,
+        landing=_paragraphs(text / "landing.md"),
+        figures=_pictures(figures, text / "captions.yaml"),
+        **_patients(cohort, split, audit),
+        **_results(tables),
+        **_trainings(trainings),
+        **_failures(root, skipped),
+        **_software(slice_files, predictions),
+    )
+    write_text(output, page)
+    logger.info("%.1f MB, %d trainings", len(page) / 1e6, len(trainings))
+
+
+def _paragraphs(path: Path) -> list[str]:
+    found = path.read_text(encoding="utf-8").strip().split("\n\n")
+    return [" ".join(paragraph.split()) for paragraph in found if paragraph.strip()]
+
+
+def _table(frame: pd.DataFrame) -> Table:
+    numeric = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
+    rows = [[_cell(v) for v in row] for row in frame.itertuples(index=False)]
+    return Table([str(c) for c in frame.columns], rows, numeric)
+
+
+def _cell(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    if value != value:
+        return ""
+    if value.is_integer():
+        return str(int(value))
+    return f"{value:.4f}" if abs(value) >= 1e-3 else f"{value:.1e}"
+
+
+def _patients(cohort: Path, split: Path, audit: list[Path]) -> dict[str, Any]:
+    people, roles = read_table(cohort), read_table(split)
+    known = [c for c in (*CLASSES, "") if c in set(roles["lung_rads"])]
+    counts = (
+        roles.assign(lung_rads=pd.Categorical(roles["lung_rads"], known))
+        .pivot_table(
+            index=["fold", "role"],
+            columns="lung_rads",
+            values="patient",
+            aggfunc="count",
+            fill_value=0,
+            observed=False,
+        )
+        .reset_index()
+    )
+    counts.columns = pd.Index([str(c) or "unknown class" for c in counts.columns])
+    order = {"train": 0, "validation": 1, "test": 2}
+    counts = counts.sort_values(["fold", "role"], key=lambda c: c.map(lambda v: order.get(v, v)))
+    warned = people[people["warnings"] != ""][["patient", "warnings"]]
+    return {
+        "n_patients": len(people),
+        "counts": _table(counts),
+        "warnings": _table(warned),
+        "split": _table(roles),
+        "audit": _table(_audits(audit)),
+    }
+
+
+def _audits(paths: list[Path]) -> pd.DataFrame:
+    """What each check of each fold found, and on how much."""
+    columns = ["check", "outcome", "detail"]
+    rows: list[tuple[str, ...]] = []
+    for path in sorted(paths):
+        table = read_table(path, columns)
+        rows += [(path.parent.name, *map(str, row)) for row in table[columns].to_numpy()]
+    return pd.DataFrame(rows, columns=["fold", *columns])
+
+
+def _results(tables: Path) -> dict[str, Any]:
+    main = pd.read_csv(tables / "main.tsv", sep="\t", dtype=str, keep_default_na=False)
+    comparisons = read_table(tables / "comparisons.tsv")
+    tested = (comparisons["metric"] == TESTED[0]) & (comparisons["group"] == TESTED[1])
+    words = (tables / "main.md").read_text(encoding="utf-8").strip().split("\n\n")[-1]
+    return {
+        "main_blocks": [(b.title, _table(block_table(main, b))) for b in blocks(main)],
+        "main_caption": " ".join(words.split()),
+        "scores": _table(read_table(tables / "scores.tsv")),
+        "comparisons": _table(comparisons),
+        "tested": _table(comparisons[tested].drop(columns=["metric", "group"])),
+    }
+
+
+def _pictures(folder: Path, captions: Path) -> list[Picture]:
+    """The figures in the order of the captions, each with what the stage noted of it."""
+    words: dict[str, dict[str, str]] = yaml.safe_load(captions.read_text(encoding="utf-8"))
+    table = read_table(folder / "notes.tsv", ("figure", "note")).fillna("")
+    notes = dict(zip(table["figure"], table["note"].astype(str), strict=True))
+    return [_picture(folder / f"{n}.png", words[n], notes.get(n, "")) for n in words]
+
+
+def _picture(path: Path, words: dict[str, str], note: str) -> Picture:
+    title = words["title"]
+    texts = words["caption"], words["alt"], note
+    if not path.is_file():
+        return Picture(path.stem, title, *texts, data="", width=0, height=0)
+    content = path.read_bytes()
+    width, height = struct.unpack(">II", content[16:24])  # the header chunk of every PNG
+    data = base64.b64encode(content).decode()
+    return Picture(path.stem, title, *texts, data=data, width=width, height=height)
+
+
+def _trainings(trainings: dict[Training, Path]) -> dict[str, Any]:
+    rows, histories = [], []
+    for training, path in sorted(trainings.items()):
+        table = read_table(path, ("step", "validation_loss", "validation_dice", "best"))
+        kept = table[table["best"].astype(str).isin(["1", "1.0", "True", "true"])].tail(1)
+        numbers = [kept[c].max() for c in ("step", "validation_loss", "validation_dice")]
+        names = (training.segmenter, training.arm, training.fold, training.seed)
+        rows.append(
+            (*names, *numbers, table["step"].max(), table["train_loss"].dropna().tail(1).max())
+        )
+        histories.append({"title": _title(training), "table": _table(table)})
+    columns = ["segmenter", "arm", "fold", "seed", "kept step", "validation loss"]
+    columns += ["validation Dice", "last step", "last training loss"]
+    return {
+        "n_trainings": len(trainings),
+        "trainings": _table(pd.DataFrame(rows, columns=columns)),
+        "histories": histories,
+    }
+
+
+def _title(training: Training) -> str:
+    return f"{training.segmenter}, {training.arm}, {training.fold}, seed {training.seed}"
+
+
+def _titles(members: list[Training]) -> str:
+    arms = ", ".join(sorted({member.arm for member in members}))
+    segmenters = ", ".join(sorted({member.segmenter for member in members}))
+    return f"{len(members)} trainings: {segmenters}; arms {arms}"
+
+
+def _failures(root: Path, skipped: list[Path]) -> dict[str, Any]:
+    sources, reasons = [], []
+    for path in sorted(skipped):
+        table = read_table(path, ("reason",))
+        name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
+        stage = name.parent.as_posix() if len(name.parts) > 1 else name.name.partition(".")[0]
+        reasons += [(stage, str(reason)) for reason in table["reason"]]
+        if len(table):
+            sources.append({"title": name.as_posix(), "table": _table(table)})
+    rows = [(stage, reason, n) for (stage, reason), n in sorted(Counter(reasons).items())]
+    return {
+        "reasons": _table(pd.DataFrame(rows, columns=["stage", "reason", "rows"])),
+        "skipped": sources,
+    }
+
+
+def _software(files: list[Path], predictions: list[Path]) -> dict[str, Any]:
+    """Stage, code and software of the slice files and predictions, and the settings that made them.
+
+    Files that agree in all of it share a row.
+    """
+    groups: Counter[tuple[str, str, str, str]] = Counter(_made_by(path) for path in files)
+    runs: dict[tuple[str, str, str, str], list[Training]] = {}
+    for training, path in sorted((training_of(path), path) for path in predictions):
+        runs.setdefault(_made_by(path), []).append(training)
+    groups.update({made: len(members) for made, members in runs.items()})
+    rows = [(stage, code, software, n) for (stage, code, software, _), n in sorted(groups.items())]
+    return {
+        "provenance": _table(pd.DataFrame(rows, columns=["stage", "code", "software", "files"])),
+        "stage_settings": [
+            {"title": f"{stage} ({code})", "settings": _indented(settings)}
+            for stage, code, _, settings in sorted(groups)
+            if (stage, code, _, settings) not in runs
+        ],
+        "training_settings": [
+            {"title": _titles(members), "settings": _indented(made[3])}
+            for made, members in sorted(runs.items())
+        ],
+    }
+
+
+def _made_by(path: Path) -> tuple[str, str, str, str]:
+    with SliceFile(path) as file:
+        found = file.attributes
+    software = json.loads(str(found.get("software", "{}")))
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(software.items()))
+    return str(found["stage"]), str(found["code"]), versions, str(found["settings"])
+
+
+def _indented(settings: str) -> str:
+    return json.dumps(json.loads(settings or "{}"), indent=2, sort_keys=True)

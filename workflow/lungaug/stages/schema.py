@@ -1,0 +1,106 @@
+"""Write the JSON schema of config.yaml from the settings of all stages (`make schema`)."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from lungaug.configuration import SHARED
+from lungaug.imaging.contrast import ContrastSettings
+from lungaug.metalung.operations import DEFAULT_OPERATIONS, OPERATIONS
+from lungaug.segmenters.factory import NETWORKS
+from lungaug.settings import schema_of, setting
+from lungaug.store import StorageSettings
+
+SECTIONS = (
+    "phantom",
+    "scan",
+    "ingest",
+    "preprocess",
+    "split",
+    "select",
+    "metalung",
+    "audit",
+    "arm",
+    "train_segmenter",
+    "evaluate",
+    "tables",
+    "figures",
+    "report",
+)
+DERIVED = {"ingest": ("kind",), "arm": ("fingerprints",), "figures": ("threshold",)}
+"""Settings that the workflow fills from elsewhere in the configuration."""
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """Where the CT comes from."""
+
+    kind: Literal["phantom", "dicom", "lidc"] = setting(
+        "phantom", "phantom: made by the workflow; dicom: a folder tree; lidc: with LIDC XML"
+    )
+    root: str | None = setting(None, "folder that is searched for DICOM series")
+    sheet: str | None = setting(None, "sample sheet: patient_id, lung_rads, image, mask")
+    masks: str | None = setting(None, "folder of PNG masks; null: the source's own folder")
+
+
+@dataclass(frozen=True)
+class WorkflowSettings:
+    """Keys at the top of config.yaml that belong to no stage."""
+
+    cohort: str = setting(
+        "phantom", "name of the cohort: letters, digits, - and _", pattern="^[A-Za-z0-9_-]+$"
+    )
+    results: str = setting("results", "folder that everything is written under")
+    private: str = setting("private", "folder of what only the owner may see: keys, mappings")
+    key_file: str | None = setting(None, "pseudonym key; null: made in the private folder")
+    ledger: str | None = setting(None, "who is in which set, for good; null: ledgers/<cohort>.tsv")
+    device: Literal["auto", "cpu", "cuda"] = setting("auto", "where training runs")
+    arms: tuple[str, ...] = setting(
+        ("none", "online", "metalung"), "training sets to compare", minItems=1
+    )
+    segmenters: tuple[str, ...] = setting(("unet",), "networks to train", minItems=1)
+    seeds: int = setting(2, "trainings of each arm, from different seeds", minimum=1)
+    source: SourceSettings = setting(SourceSettings, "where the CT comes from")
+    seed: int = setting(0, "seed of everything that is drawn", minimum=0)
+    storage: StorageSettings = setting(StorageSettings, "compression of the slice files")
+    contrast: ContrastSettings = setting(ContrastSettings, "HU window and equalisation")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """This stage has none."""
+
+
+def run(*, output: Path, settings: Settings) -> None:
+    """Write the schema as YAML."""
+    text = yaml.safe_dump(config_schema(), sort_keys=False, width=100, allow_unicode=True)
+    note = "# Generated from the stages' settings by `make schema`; do not edit.\n"
+    output.write_text(note + text, encoding="utf-8")
+
+
+def config_schema() -> dict[str, Any]:
+    """The schema of the whole configuration."""
+    schema = schema_of(WorkflowSettings)
+    schema["properties"]["segmenters"]["items"] = {"enum": sorted(NETWORKS)}
+    for section in SECTIONS:
+        schema["properties"][section] = _section(section)
+    schema["x-operations"] = list(OPERATIONS)
+    schema["x-default-operations"] = list(DEFAULT_OPERATIONS)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _section(stage: str) -> dict[str, Any]:
+    module = importlib.import_module(f"lungaug.stages.{stage}")
+    node = schema_of(module.Settings)
+    names = [field.name for field in dataclasses.fields(module.Settings)]
+    for name in (*SHARED, *DERIVED.get(stage, ())):
+        node["properties"].pop(name, None)
+    node["description"] = (module.Settings.__doc__ or "").splitlines()[0]
+    node["x-shared"] = [name for name in SHARED if name in names]
+    return node

@@ -1,0 +1,186 @@
+"""Divide the patients into training, validation and test; the ledger keeps every earlier place."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from lungaug.cohort import CLASSES, ROLES, SPLIT_COLUMNS, write_table
+from lungaug.division import (
+    FIXED,
+    Quotas,
+    assign_parts,
+    assign_roles,
+    check_parts,
+    check_roles,
+    fold_names,
+    roles_of_fold,
+)
+from lungaug.errors import InputError
+from lungaug.ledger import Entry, Ledger, locked_ledger
+from lungaug.settings import setting
+from lungaug.store import Provenance, SliceFile
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How patients are divided. The ledger wins over these: they concern new patients."""
+
+    seed: int = setting(0, "order in which patients that come together are placed", minimum=0)
+    mode: Literal["fixed", "cross_validation"] = setting(
+        "fixed", "one division by class, or every patient tested once"
+    )
+    test_per_class: int = setting(4, "test patients a Lung-RADS class (fixed)", minimum=1)
+    validation_per_class: int = setting(2, "validation patients a class (fixed)", minimum=1)
+    test_share: float = setting(
+        0.4, "at most this share of a class tests (fixed)", exclusiveMinimum=0, exclusiveMaximum=1
+    )
+    validation_share: float = setting(
+        0.2, "at most this share of a class validates", exclusiveMinimum=0, exclusiveMaximum=1
+    )
+    folds: int = setting(
+        5, "parts: one tests, one validates, the rest trains (cross_validation)", minimum=3
+    )
+
+    @property
+    def quotas(self) -> Quotas:
+        return Quotas(
+            self.test_per_class, self.validation_per_class, self.test_share, self.validation_share
+        )
+
+
+def run(
+    *, ingest: list[Path], ledger: Path, output: Path, settings: Settings, provenance: Provenance
+) -> None:
+    """Write ``split.tsv``: fold, patient, lung_rads, role; and add new patients to the ledger.
+
+    Raises:
+        InputError: there are too few patients.
+        FileFormatError: the ledger is damaged.
+    """
+    classes = patient_classes(ingest)
+    with locked_ledger(ledger) as book:
+        roles = divided(classes, book, settings)
+    frame = pd.DataFrame(
+        [(f, p, classes[p], roles[f][p]) for f in roles for p in sorted(classes)],
+        columns=list(SPLIT_COLUMNS),
+    )
+    _log_summary(frame, settings)
+    write_table(output, frame)
+
+
+def patient_classes(ingest: list[Path]) -> dict[str, str]:
+    """The highest class of each patient's slices; '' where none is known.
+
+    Raises:
+        InputError: a class is unknown, or there is no patient.
+    """
+    order = ("", *CLASSES)
+    ranks: dict[str, int] = {}
+    for path in ingest:
+        with SliceFile(path) as file:
+            for group in file.groups:
+                pairs = np.unique(file.slices(group)[["patient", "lung_rads"]])
+                for patient, name in ((p.decode(), c.decode()) for p, c in pairs):
+                    if name not in order:
+                        accepted = ", ".join(CLASSES)
+                        raise InputError(f"{patient}: Lung-RADS '{name}'; accepted: {accepted}")
+                    ranks[patient] = max(ranks.get(patient, 0), order.index(name))
+    if not ranks:
+        raise InputError("no patient has a slice that can be used; see the rejected files' tables")
+    return {patient: order[rank] for patient, rank in ranks.items()}
+
+
+def divided(
+    classes: Mapping[str, str], book: Ledger, settings: Settings
+) -> dict[str, dict[str, str]]:
+    """Roles by fold and patient, new patients placed and entered in the ledger."""
+    folds = 0 if settings.mode == FIXED else settings.folds
+    entries = book.entries(settings.mode, folds)
+    _log_ledger(classes, entries, settings)
+    known = {patient: entry.place for patient, entry in entries.items()}
+    place = _fixed if settings.mode == FIXED else _cross_validated
+    added, roles = place(classes, known, settings)
+    book.append(
+        Entry(settings.mode, folds, p, classes[p], added[p], settings.seed) for p in sorted(added)
+    )
+    return roles
+
+
+def _fixed(
+    classes: Mapping[str, str], known: Mapping[str, str], settings: Settings
+) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    added = assign_roles(classes, known, settings.quotas, settings.seed)
+    roles = {patient: {**known, **added}[patient] for patient in classes}
+    check_roles(roles)
+    return added, {FIXED: roles}
+
+
+def _cross_validated(
+    classes: Mapping[str, str], known: Mapping[str, str], settings: Settings
+) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    k = settings.folds
+    before = {patient: int(place) for patient, place in known.items()}
+    added = assign_parts(classes, before, k, settings.seed)
+    parts = {patient: {**before, **added}[patient] for patient in classes}
+    check_parts(parts, k)
+    names = fold_names(settings.mode, k)
+    roles = {name: roles_of_fold(parts, i, k) for i, name in enumerate(names)}
+    return {patient: str(part) for patient, part in added.items()}, roles
+
+
+def _log_ledger(
+    classes: Mapping[str, str], entries: Mapping[str, Entry], settings: Settings
+) -> None:
+    here = {patient: entry for patient, entry in entries.items() if patient in classes}
+    if entries and not here:
+        raise InputError(
+            f"none of the ledger's {len(entries)} patients is in this cohort: another pseudonym "
+            "key, or the ledger of another cohort; accepted: the key that the ledger was made "
+            "with, or another ledger (a new one draws who tests anew)"
+        )
+    others = sorted({entry.seed for entry in here.values()} - {settings.seed})
+    if others:
+        log.info("the ledger's places, made with seed %s, are kept", ", ".join(map(str, others)))
+    for patient, entry in sorted(here.items()):
+        if entry.lung_rads != classes[patient]:
+            log.warning(
+                "%s: class %s when placed, now %s; it keeps its place",
+                patient,
+                entry.lung_rads or "unknown",
+                classes[patient] or "unknown",
+            )
+
+
+def _log_summary(frame: pd.DataFrame, settings: Settings) -> None:
+    first = frame[frame["fold"] == frame["fold"].iloc[0]]
+    for name, rows in first.groupby("lung_rads"):
+        counts = Counter(rows["role"])
+        if settings.mode == FIXED:
+            log.info("%s: %s", name or "unknown", ", ".join(f"{counts[r]} {r}" for r in ROLES))
+            _log_quota(str(name) or "unknown", counts, settings)
+        elif len(rows) < settings.folds:
+            log.warning(
+                "%s: %d patients in %d folds: some folds test none of this class",
+                name or "unknown",
+                len(rows),
+                settings.folds,
+            )
+
+
+def _log_quota(name: str, counts: Counter[str], settings: Settings) -> None:
+    wanted = {"test": settings.test_per_class, "validation": settings.validation_per_class}
+    for role, n in wanted.items():
+        if counts[role] < n:
+            log.warning("%s: %d %s patients, where %d were asked", name, counts[role], role, n)
+        elif counts[role] > n:
+            log.info("%s: the ledger's %d %s patients are kept", name, counts[role], role)
