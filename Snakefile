@@ -1,0 +1,50 @@
+"""lungaug: from CT series to the table that says which augmentation helped."""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+LIBRARY = Path(workflow.basedir) / "workflow"
+sys.path.insert(0, str(LIBRARY))
+os.environ.update(PYTHONPATH=str(LIBRARY))
+
+
+# A configuration of one's own stands alone: nothing of the demo's leaks into it.
+if not workflow.overwrite_configfiles:
+
+    configfile: Path(workflow.basedir) / "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+pathvars:
+    results=RESULTS,
+    logs=f"{RESULTS}/logs",
+    benchmarks=f"{RESULTS}/benchmarks",
+
+
+include: "workflow/rules/source.smk"
+include: "workflow/rules/preprocess.smk"
+include: "workflow/rules/split.smk"
+include: "workflow/rules/metalung.smk"
+include: "workflow/rules/arm.smk"
+include: "workflow/rules/train_segmenter.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/report.html",
+        "<results>/tables/main.md",
+    localrule: True
+
+
+onsuccess:
+    show_summary()

@@ -1,0 +1,59 @@
+"""The audit, which every training waits for, and the arms: tables of what trains."""
+
+
+rule audit:
+    input:
+        slices="<results>/{fold}/slices.tsv",
+        split="<results>/split.tsv",
+        preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
+        ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
+        expansions=lambda wildcards: expansions(OPERATIONS, wildcards.fold),
+    output:
+        "<results>/{fold}/audit.tsv",
+    log:
+        "<logs>/{fold}/audit.log",
+    benchmark:
+        "<benchmarks>/{fold}/audit.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=code("audit"),
+        settings=settings("audit"),
+    shell:
+        "python -m lungaug audit --slices {input.slices} --split {input.split}"
+        " --fold {wildcards.fold} --preprocess {input.preprocess}"
+        ' --expansions {input.expansions} --root "$LUNGAUG_RESULTS" --output {output}'
+        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+
+
+rule arm:
+    input:
+        slices="<results>/{fold}/slices.tsv",
+        split="<results>/split.tsv",
+        preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
+        ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
+        expansions=lambda wildcards: expansions(
+            ARMS[wildcards.arm].operations, wildcards.fold
+        ),
+    output:
+        "<results>/{fold}/arms/{arm}.tsv",
+    log:
+        "<logs>/{fold}/arms/{arm}.log",
+    benchmark:
+        "<benchmarks>/{fold}/arms/{arm}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=arm_code,
+        settings=settings("arm", fingerprints=CONFIG["audit"]["fingerprints"]),
+    shell:
+        "python -m lungaug arm --slices {input.slices} --split {input.split}"
+        " --fold {wildcards.fold} --arm {wildcards.arm} --preprocess {input.preprocess}"
+        ' --expansions {input.expansions} --root "$LUNGAUG_RESULTS" --output {output}'
+        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

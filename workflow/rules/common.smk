@@ -1,0 +1,188 @@
+"""What the rules share: the checked configuration, and who belongs to what."""
+
+import csv
+import functools
+
+from lungaug import configuration, staleness
+from lungaug.errors import SettingError
+
+try:
+    SCHEMA = configuration.load_schema()
+    CONFIG = configuration.checked(config, SCHEMA)
+except SettingError as fault:
+    sys.exit(f"config: {fault}")
+
+COHORT = CONFIG["cohort"]
+RESULTS = f"{CONFIG['results']}/{COHORT}"
+PRIVATE = f"{CONFIG['private']}/{COHORT}"
+ARMS = {arm.name: arm for arm in configuration.arms(CONFIG, SCHEMA)}
+OPERATIONS = sorted({name for arm in ARMS.values() for name in arm.operations})
+FOLDS = (
+    ["fixed"]
+    if CONFIG["split"]["mode"] == "fixed"
+    else [f"cv{k}" for k in range(CONFIG["split"]["folds"])]
+)
+
+SOURCE = CONFIG["source"]
+IS_PHANTOM = SOURCE["kind"] == "phantom"
+if IS_PHANTOM:
+    made = f"{RESULTS}/source"
+    SOURCE = {
+        "root": f"{made}/dicom",
+        "sheet": f"{made}/sheet.tsv",
+        "masks": f"{made}/masks",
+    }
+REPORT_TEXT = LIBRARY / "report"
+# Paths and the device are no settings: through the environment they make nothing stale.
+os.environ.update(
+    LUNGAUG_RESULTS=RESULTS,
+    LUNGAUG_PRIVATE=PRIVATE,
+    LUNGAUG_KEY=CONFIG["key_file"] or f"{PRIVATE}/key",
+    LUNGAUG_LEDGER=CONFIG["ledger"] or f"ledgers/{COHORT}.tsv",
+    LUNGAUG_SOURCE=SOURCE["root"],
+    LUNGAUG_SHEET=SOURCE["sheet"] or "",
+    LUNGAUG_MASKS=SOURCE["masks"] or "",
+    LUNGAUG_DEVICE=CONFIG["device"],
+    LUNGAUG_TEXT=str(REPORT_TEXT),
+)
+
+
+wildcard_constraints:
+    batch=r"b\d+",
+    fold=r"fixed|cv\d+",
+    operation=r"[a-z_]+",
+    arm=r"[a-z_+]+",
+    segmenter=r"[a-z0-9_]+",
+    seed=r"\d+",
+
+
+@functools.cache
+def code(stage, unused=""):
+    """Hash of the code behind a stage; a comment does not change it."""
+    return staleness.code_hash(stage, unused=unused)
+
+
+def arm_code(wildcards):
+    """An arm without operations has nothing to replay: MetaLung's code does not make it stale."""
+    return code("arm", unused="" if ARMS[wildcards.arm].operations else "metalung")
+
+
+def settings(stage, without=(), **extra):
+    return configuration.stage_settings(CONFIG, SCHEMA, stage, without, **extra)
+
+
+@functools.lru_cache(maxsize=8)
+def _table(path, mtime_ns):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def table(path):
+    """The rows of a TSV file, read once a version."""
+    return _table(str(path), os.stat(path).st_mtime_ns)
+
+
+def cohort_rows():
+    return table(checkpoints.scan.get().output.cohort)
+
+
+def batches():
+    return sorted({row["batch"] for row in cohort_rows()})
+
+
+def digests(batch):
+    """What a batch's files hold, by patient: changes when a file of theirs does."""
+    return sorted(
+        f"{row['patient']}:{row['digest']}"
+        for row in cohort_rows()
+        if row["batch"] == batch
+    )
+
+
+def of_batches(pattern):
+    """An input function: a file of every batch."""
+    return lambda wildcards: [pattern.format(batch=batch) for batch in batches()]
+
+
+def training_patients(batch, fold=None):
+    """Patients of a batch that train in a fold, or in any."""
+    roles = table(checkpoints.split.get().output.split)
+    train = {
+        row["patient"]
+        for row in roles
+        if row["role"] == "train" and fold in (None, row["fold"])
+    }
+    return sorted(
+        row["patient"]
+        for row in cohort_rows()
+        if row["batch"] == batch and row["patient"] in train
+    )
+
+
+def expansions(operations, fold):
+    """The MetaLung files that hold slices of a fold's training patients."""
+    return [
+        f"{RESULTS}/metalung/{operation}/{batch}.h5"
+        for operation in operations
+        for batch in batches()
+        if training_patients(batch, fold)
+    ]
+
+
+def trainings(pattern):
+    """One path for every fold, arm, segmenter and seed."""
+    return expand(
+        pattern,
+        fold=FOLDS,
+        arm=ARMS,
+        segmenter=CONFIG["segmenters"],
+        seed=range(CONFIG["seeds"]),
+    )
+
+
+@functools.cache
+def tree_fingerprint(root):
+    return staleness.fingerprint(Path(root))
+
+
+def source_tree(wildcards):
+    """What the source folder looks like; a phantom's is settled by its code and settings."""
+    if IS_PHANTOM:
+        return [code("phantom"), settings("phantom")]
+    return [
+        tree_fingerprint(SOURCE[name])
+        for name in ("root", "sheet", "masks")
+        if SOURCE[name]
+    ]
+
+
+def operation_settings(wildcards):
+    """The stage's settings without those of other operations."""
+    others = [name for name in SCHEMA["x-operations"] if name != wildcards.operation]
+    return settings("metalung", without=others)
+
+
+def skipped_tables(wildcards):
+    """Every table that says what was left out, and why."""
+    of_batch = [
+        f"{RESULTS}/{name}"
+        for batch in batches()
+        for name in (f"ingest/{batch}.rejected.tsv", f"preprocess/{batch}.skipped.tsv")
+    ]
+    of_operation = [
+        path.removesuffix(".h5") + ".skipped.tsv"
+        for fold in FOLDS
+        for path in expansions(OPERATIONS, fold)
+    ]
+    return [f"{RESULTS}/scan.rejected.tsv", *of_batch, *sorted(set(of_operation))]
+
+
+def all_expansions(wildcards):
+    return sorted({path for fold in FOLDS for path in expansions(OPERATIONS, fold)})
+
+
+def show_summary():
+    """Print the main table and where the report lies."""
+    summary = Path(RESULTS, "tables", "main.md")
+    if summary.is_file():
+        print(f"\n{summary.read_text(encoding='utf-8')}\nreport: {RESULTS}/report.html")

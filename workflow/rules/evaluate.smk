@@ -1,0 +1,57 @@
+"""Scores of every slice, and the tables that people read."""
+
+
+rule evaluate:
+    input:
+        predictions=f"{TRAINING}/predictions.h5",
+        slices="<results>/{fold}/slices.tsv",
+    output:
+        f"{TRAINING}/metrics.tsv",
+    log:
+        "<logs>/{fold}/evaluate/{arm}/{segmenter}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/{fold}/evaluate/{arm}/{segmenter}/seed{seed}.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        code=code("evaluate"),
+        settings=settings("evaluate"),
+    shell:
+        "python -m lungaug evaluate --predictions {input.predictions} --slices {input.slices}"
+        " --fold {wildcards.fold} --arm {wildcards.arm} --segmenter {wildcards.segmenter}"
+        " --seed-index {wildcards.seed} --output {output}"
+        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+
+
+rule tables:
+    input:
+        metrics=trainings(f"{TRAINING}/metrics.tsv"),
+        split="<results>/split.tsv",
+    output:
+        multiext(
+            "<results>/tables/",
+            scores="scores.tsv",
+            comparisons="comparisons.tsv",
+            main="main.tsv",
+            markdown="main.md",
+            latex="main.tex",
+        ),
+    log:
+        "<logs>/tables.log",
+    benchmark:
+        "<benchmarks>/tables.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("tables"),
+        settings=settings("tables"),
+    shell:
+        "python -m lungaug tables --metrics {input.metrics} --split {input.split}"
+        ' --output "$LUNGAUG_RESULTS/tables"'
+        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

@@ -1,0 +1,29 @@
+"""MetaLung: every operation by itself, so that one changed setting reruns one operation."""
+
+
+rule metalung:
+    input:
+        preprocess="<results>/preprocess/{batch}.h5",
+        ingest="<results>/ingest/{batch}.h5",
+        # Waited for; what it says of this batch is in params.
+        split=ancient("<results>/split.tsv"),
+    output:
+        slices="<results>/metalung/{operation}/{batch}.h5",
+        skipped="<results>/metalung/{operation}/{batch}.skipped.tsv",
+    log:
+        "<logs>/metalung/{operation}/{batch}.log",
+    benchmark:
+        "<benchmarks>/metalung/{operation}/{batch}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        patients=lambda wildcards: training_patients(wildcards.batch),
+        code=code("metalung"),
+        settings=operation_settings,
+    shell:
+        "python -m lungaug metalung --preprocess {input.preprocess} --operation {wildcards.operation}"
+        " --patients {params.patients} --output {output.slices} --skipped {output.skipped}"
+        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

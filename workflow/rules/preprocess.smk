@@ -1,0 +1,25 @@
+"""Lungs and obstacles."""
+
+
+rule preprocess:
+    input:
+        "<results>/ingest/{batch}.h5",
+    output:
+        slices="<results>/preprocess/{batch}.h5",
+        skipped="<results>/preprocess/{batch}.skipped.tsv",
+    log:
+        "<logs>/preprocess/{batch}.log",
+    benchmark:
+        "<benchmarks>/preprocess/{batch}.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        code=code("preprocess"),
+        settings=settings("preprocess"),
+    shell:
+        "python -m lungaug preprocess --ingest {input}"
+        " --output {output.slices} --skipped {output.skipped}"
+        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

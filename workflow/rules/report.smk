@@ -1,0 +1,84 @@
+"""Pictures, and the page that holds everything."""
+
+PICTURES = (
+    "overlays",
+    "metalung",
+    "positions",
+    "learning_curves",
+    "predictions",
+    "main",
+)
+
+
+rule figures:
+    input:
+        split=ancient("<results>/split.tsv"),
+        slices=expand("<results>/{fold}/slices.tsv", fold=FOLDS),
+        preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
+        ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
+        expansions=all_expansions,
+        history=trainings(f"{TRAINING}/history.tsv"),
+        predictions=trainings(f"{TRAINING}/predictions.h5"),
+        metrics=trainings(f"{TRAINING}/metrics.tsv"),
+        scores="<results>/tables/scores.tsv",
+        comparisons="<results>/tables/comparisons.tsv",
+    output:
+        expand("<results>/figures/{picture}.png", picture=PICTURES),
+        "<results>/figures/notes.tsv",
+    log:
+        "<logs>/figures.log",
+    benchmark:
+        "<benchmarks>/figures.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("figures"),
+        settings=settings("figures", threshold=CONFIG["evaluate"]["threshold"]),
+    shell:
+        'python -m lungaug figures --root "$LUNGAUG_RESULTS"'
+        " --slices {input.slices} --preprocess {input.preprocess} --expansions {input.expansions}"
+        " --history {input.history} --predictions {input.predictions} --metrics {input.metrics}"
+        " --scores {input.scores} --comparisons {input.comparisons}"
+        ' --output "$LUNGAUG_RESULTS/figures"'
+        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+
+
+rule report:
+    input:
+        tables=rules.tables.output,
+        figures=rules.figures.output,
+        cohort="<results>/cohort.tsv",
+        split="<results>/split.tsv",
+        audit=expand("<results>/{fold}/audit.tsv", fold=FOLDS),
+        ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
+        preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
+        expansions=all_expansions,
+        predictions=trainings(f"{TRAINING}/predictions.h5"),
+        skipped=skipped_tables,
+        history=trainings(f"{TRAINING}/history.tsv"),
+    output:
+        "<results>/report.html",
+    log:
+        "<logs>/report.log",
+    benchmark:
+        "<benchmarks>/report.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        text=staleness.text_hash(REPORT_TEXT),
+        code=code("report"),
+        settings=settings("report"),
+    shell:
+        'python -m lungaug report --root "$LUNGAUG_RESULTS" --tables "$LUNGAUG_RESULTS/tables"'
+        ' --figures "$LUNGAUG_RESULTS/figures"'
+        ' --text "$LUNGAUG_TEXT" --cohort {input.cohort} --split {input.split} --audit {input.audit}'
+        " --slice-files {input.ingest} {input.preprocess} {input.expansions}"
+        " --predictions {input.predictions}"
+        " --skipped {input.skipped} --history {input.history} --output {output}"
+        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

@@ -1,0 +1,80 @@
+"""From a folder of DICOM to slice files: phantom, scan, ingest."""
+
+if IS_PHANTOM:
+
+    rule phantom:
+        output:
+            sheet=SOURCE["sheet"],
+            dicom=directory(SOURCE["root"]),
+            masks=directory(SOURCE["masks"]),
+        log:
+            "<logs>/phantom.log",
+        benchmark:
+            "<benchmarks>/phantom.tsv"
+        conda:
+            "../../envs/ingest.yaml"
+        resources:
+            mem_mb=1000,
+            runtime=30,
+        params:
+            code=code("phantom"),
+            settings=settings("phantom"),
+        shell:
+            "python -m lungaug phantom --output {output.sheet}"
+            " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+
+
+checkpoint scan:
+    input:
+        [SOURCE["sheet"]] if IS_PHANTOM else [],
+    output:
+        cohort="<results>/cohort.tsv",
+        rejected="<results>/scan.rejected.tsv",
+    log:
+        "<logs>/scan.log",
+    benchmark:
+        "<benchmarks>/scan.tsv"
+    conda:
+        "../../envs/ingest.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    params:
+        tree=source_tree,
+        code=code("scan"),
+        settings=settings("scan"),
+    shell:
+        'python -m lungaug scan --root "$LUNGAUG_SOURCE" --private "$LUNGAUG_PRIVATE"'
+        ' --key "$LUNGAUG_KEY" --sheet "$LUNGAUG_SHEET" --masks "$LUNGAUG_MASKS"'
+        " --output {output.cohort} --rejected {output.rejected}"
+        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
+
+
+rule ingest:
+    input:
+        cohort=ancient("<results>/cohort.tsv"),
+    output:
+        slices="<results>/ingest/{batch}.h5",
+        rejected="<results>/ingest/{batch}.rejected.tsv",
+        nodules="<results>/ingest/{batch}.nodules.tsv",
+    log:
+        "<logs>/ingest/{batch}.log",
+    benchmark:
+        "<benchmarks>/ingest/{batch}.tsv"
+    conda:
+        "../../envs/ingest.yaml"
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        digests=lambda wildcards: digests(wildcards.batch),
+        code=code("ingest"),
+        settings=settings(
+            "ingest", kind="lidc" if CONFIG["source"]["kind"] == "lidc" else "dicom"
+        ),
+    shell:
+        "python -m lungaug ingest --cohort {input.cohort} --batch {wildcards.batch}"
+        ' --root "$LUNGAUG_SOURCE" --private "$LUNGAUG_PRIVATE" --key "$LUNGAUG_KEY"'
+        ' --sheet "$LUNGAUG_SHEET" --masks "$LUNGAUG_MASKS"'
+        " --output {output.slices} --rejected {output.rejected} --nodules {output.nodules}"
+        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

@@ -1,0 +1,49 @@
+"""Who trains, validates and tests, and with which slices."""
+
+
+checkpoint split:
+    input:
+        of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
+    output:
+        split="<results>/split.tsv",
+    log:
+        "<logs>/split.log",
+    benchmark:
+        "<benchmarks>/split.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("split"),
+        settings=settings("split"),
+    shell:
+        'python -m lungaug split --ingest {input} --ledger "$LUNGAUG_LEDGER"'
+        " --output {output.split}"
+        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
+
+
+rule select:
+    input:
+        preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
+        ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
+        split="<results>/split.tsv",
+    output:
+        "<results>/{fold}/slices.tsv",
+    log:
+        "<logs>/{fold}/select.log",
+    benchmark:
+        "<benchmarks>/{fold}/select.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("select"),
+        settings=settings("select"),
+    shell:
+        "python -m lungaug select --preprocess {input.preprocess} --split {input.split}"
+        ' --fold {wildcards.fold} --root "$LUNGAUG_RESULTS" --output {output}'
+        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"

@@ -1,0 +1,44 @@
+"""Segmenters, one training for every fold, arm, network and seed."""
+
+TRAINING = "<results>/{fold}/segmentation/{arm}/{segmenter}/seed{seed}"
+
+
+rule train_segmenter:
+    input:
+        arm="<results>/{fold}/arms/{arm}.tsv",
+        slices="<results>/{fold}/slices.tsv",
+        # The audit must have passed, but what it says of other arms does not make this one stale.
+        audit=ancient("<results>/{fold}/audit.tsv"),
+        split=ancient("<results>/split.tsv"),
+        preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
+        ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
+        expansions=lambda wildcards: expansions(
+            ARMS[wildcards.arm].operations, wildcards.fold
+        ),
+    output:
+        model=f"{TRAINING}/model.pt",
+        history=f"{TRAINING}/history.tsv",
+        predictions=f"{TRAINING}/predictions.h5",
+    log:
+        "<logs>/{fold}/segmentation/{arm}/{segmenter}/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/{fold}/segmentation/{arm}/{segmenter}/seed{seed}.tsv"
+    conda:
+        "../../envs/segmentation.yaml"
+    threads: CONFIG["train_segmenter"]["training"]["torch_threads"]
+    resources:
+        mem_mb=6000,
+        runtime=720,
+        gpu=0 if CONFIG["device"] == "cpu" else 1,
+    params:
+        online=lambda wildcards: "yes" if ARMS[wildcards.arm].online else "no",
+        code=code("train_segmenter"),
+        settings=settings("train_segmenter"),
+    shell:
+        "python -m lungaug train_segmenter --arm {input.arm} --slices {input.slices}"
+        ' --audit {input.audit} --root "$LUNGAUG_RESULTS" --segmenter {wildcards.segmenter}'
+        ' --seed-index {wildcards.seed} --online {params.online} --device "$LUNGAUG_DEVICE"'
+        " --model {output.model} --history {output.history} --predictions {output.predictions}"
+        ' --checkpoint "$LUNGAUG_RESULTS/checkpoints/{wildcards.fold}.{wildcards.arm}'
+        '.{wildcards.segmenter}.{wildcards.seed}.pt"'
+        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
