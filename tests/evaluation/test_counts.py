@@ -1,0 +1,129 @@
+"""Counts and distances of one slice against hand-drawn masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lungaug.evaluation.counts import Counts, count, hd95_mm, predicted_mask
+
+
+def mask(text: str) -> NDArray[np.bool_]:
+    return np.array([[c == "#" for c in line] for line in text.split()])
+
+
+def test_pixels_and_components_by_hand() -> None:
+    reference = mask("##... ##... ..... .....")
+    predicted = mask(".##.. .##.. ....# ...#.")
+    # One component overlaps; the two diagonal pixels are one false component (8-connected).
+    assert count(predicted, reference) == Counts(4, 6, 2, 1)
+
+
+def test_a_component_that_touches_a_nodule_anywhere_is_no_false_positive() -> None:
+    reference = mask("#.... ..... .....")
+    predicted = mask("##### ..... ##.##")
+    assert count(predicted, reference).false_positive_components == 2
+
+
+@pytest.mark.parametrize(
+    ("predicted", "reference", "expected"),
+    [
+        ("..", "..", Counts(0, 0, 0, 0)),
+        ("..", "##", Counts(2, 0, 0, 0)),
+        ("##", "..", Counts(0, 2, 0, 1)),
+    ],
+)
+def test_empty_masks(predicted: str, reference: str, expected: Counts) -> None:
+    found = count(mask(predicted), mask(reference))
+    assert found == expected
+    assert found.empty_prediction is (expected.predicted_px == 0)
+
+
+def test_shapes_must_agree() -> None:
+    with pytest.raises(ValueError, match=r"accepted: \(2, 3\)"):
+        count(np.zeros((3, 2), bool), np.zeros((2, 3), bool))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 12))
+def test_counts_are_consistent(seed: int, height: int, width: int) -> None:
+    rng = np.random.default_rng(seed)
+    predicted, reference = rng.random((2, height, width)) < 0.4
+    found, swapped = count(predicted, reference), count(reference, predicted)
+    assert found.intersection_px <= min(found.predicted_px, found.reference_px)
+    assert (found.reference_px, found.predicted_px) == (swapped.predicted_px, swapped.reference_px)
+    assert found.false_positive_components <= found.predicted_px - found.intersection_px
+    mirrored = count(predicted[:, ::-1], reference[:, ::-1])
+    assert mirrored == found
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.5, 0.7])
+def test_a_stored_probability_reaches_the_threshold_it_equals(threshold: float) -> None:
+    below = np.nextafter(np.float16(threshold), np.float16(0))
+    stored = np.array([[threshold, below, 1.0]], np.float16)
+    for probability in (stored, stored.astype(float)):
+        assert predicted_mask(probability, threshold).tolist() == [[True, False, True]]
+
+
+def square(row: int, column: int, side: int = 6) -> NDArray[np.bool_]:
+    drawn = np.zeros((40, 30), bool)
+    drawn[row : row + side, column : column + side] = True
+    return drawn
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_hd95_of_two_squares_is_their_offset(k: int) -> None:
+    """A side of 6 of the 20 outline pixels lies k pixels off: more than 5 %."""
+    spacing = (0.5, 0.8)
+    assert hd95_mm(square(9, 9), square(9 + k, 9), spacing) == pytest.approx(0.5 * k)
+    assert hd95_mm(square(9, 9), square(9, 9 + k), spacing) == pytest.approx(0.8 * k)
+
+
+def test_hd95_is_the_larger_direction_and_leaves_out_the_farthest() -> None:
+    whole, part = mask("####################"), mask("##########..........")
+    # Of 20 distances, ten 0 and then 1 to 10: the percentile lies at 0.95 * 19 = 18.05.
+    assert hd95_mm(whole, part, (1, 2)) == pytest.approx(2 * 9.05)
+    assert hd95_mm(part, whole, (1, 2)) == pytest.approx(2 * 9.05)
+
+
+def test_hd95_looks_at_outlines_only() -> None:
+    hollow = square(9, 9)
+    hollow[11:13, 11:13] = False
+    # The hole's outline is 1 pixel off the outer one: 8 of 28 pixels.
+    assert hd95_mm(hollow, square(9, 9), (1, 1)) == pytest.approx(1)
+    assert hd95_mm(square(9, 9), square(9, 9), (0.7, 0.7)) == 0
+    assert hd95_mm(square(0, 0, 40), square(0, 0, 40), (0.7, 0.7)) == 0
+
+
+@pytest.mark.parametrize("spacing", [(np.nan, 1), (1, np.inf), (0, 1), (1, -1)])
+def test_hd95_needs_a_spacing(spacing: tuple[float, float]) -> None:
+    assert np.isnan(hd95_mm(square(9, 9), square(9, 9), spacing))
+
+
+def test_hd95_needs_two_masks_of_one_shape() -> None:
+    empty = np.zeros((40, 30), bool)
+    for pair in ((empty, square(9, 9)), (square(9, 9), empty), (empty, empty)):
+        assert np.isnan(hd95_mm(pair[0], pair[1], (1, 1)))
+    with pytest.raises(ValueError, match=r"accepted: \(40, 30\)"):
+        hd95_mm(np.ones((30, 40), bool), empty, (1, 1))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 12))
+def test_hd95_agrees_with_all_pairs(seed: int, height: int, width: int) -> None:
+    rng = np.random.default_rng(seed)
+    masks = rng.random((2, height + 4, width + 4)) < 0.3
+    masks[:, rng.integers(height), rng.integers(width)] = True
+    spacing = rng.uniform(0.3, 2, 2)
+    points = []
+    for drawn in masks:
+        padded = np.pad(drawn, 1)
+        sides = [np.roll(padded, step, axis) for step in (-1, 1) for axis in (0, 1)]
+        inner = np.logical_and.reduce(sides)[1:-1, 1:-1]
+        points.append(np.argwhere(drawn & ~inner) * spacing)
+    distances = np.linalg.norm(points[0][:, None] - points[1][None], axis=2)
+    expected = max(np.percentile(distances.min(axis=axis), 95) for axis in (0, 1))
+    found = hd95_mm(masks[0], masks[1], spacing)
+    assert found == pytest.approx(expected)
+    assert hd95_mm(masks[1], masks[0], spacing) == found

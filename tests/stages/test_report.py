@@ -1,0 +1,165 @@
+"""report: one page, whole, escaped, and without anything from outside."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lungaug.cohort import write_rows
+from lungaug.evaluation.audit import Finding, write_findings
+from lungaug.stages import figures, report, tables
+from lungaug.stages.report import SECTIONS
+from synthetic_results import MADE_BY, Plan, build
+
+TEXT = Path(report.__file__).parents[2] / "report"
+# One pixel.
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+    "0000000a49444154789c63600000000200014898b7770000000049454e44ae426082"
+)
+REASON = "not CT: modality <script>alert(1)</script> & more"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    root = tmp_path_factory.mktemp("results") / "phantom"
+    inputs = build(root, Plan(patients=1, n_slices=1, seeds=1))
+    tables.run(
+        metrics=inputs["metrics"],
+        split=root / "split.tsv",
+        output=root / "tables",
+        settings=tables.Settings(n_resamples=1000),
+        provenance=MADE_BY,
+    )
+    (root / "figures").mkdir()
+    (root / "figures" / "main.png").write_bytes(PNG)
+    write_rows(root / "figures/notes.tsv", ("figure", "note"), [{"figure": "main", "note": "Ha."}])
+    rejected = [{"file": f"f{i}", "reason": REASON} for i in range(3)]
+    write_rows(root / "ingest/b00.rejected.tsv", ("file", "reason"), rejected)
+    write_rows(root / "metalung/mirror/b00.skipped.tsv", ("slice", "reason"), [])
+    details = (("passed", "9 training rows against 4 test slices"), ("note", "2 slices are smooth"))
+    checks = [Finding("fingerprint", "fixed", *outcome) for outcome in details]
+    write_findings(root / "fixed/audit.tsv", checks)
+    return root, inputs
+
+
+def write(root: Path, inputs: dict[str, Any], name: str = "report.html") -> str:
+    report.run(
+        root=root,
+        tables=root / "tables",
+        figures=root / "figures",
+        text=TEXT,
+        cohort=root / "cohort.tsv",
+        split=root / "split.tsv",
+        audit=[root / "fixed/audit.tsv"],
+        slice_files=[*inputs["preprocess"], *inputs["expansions"]],
+        skipped=[root / "ingest/b00.rejected.tsv", root / "metalung/mirror/b00.skipped.tsv"],
+        history=inputs["history"],
+        predictions=inputs["predictions"],
+        output=root / name,
+        settings=report.Settings(),
+        provenance=MADE_BY,
+    )
+    return (root / name).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(made: tuple[Path, dict[str, Any]]) -> str:
+    return write(*made)
+
+
+class Outline(html.parser.HTMLParser):
+    """Tags that are open, links, sources and images of a page."""
+
+    VOID = frozenset({"meta", "link", "img", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.ids += [str(values["id"])] if "id" in values else []
+        self.links += [str(values[n]) for n in ("href", "src") if n in values]
+        self.images += [values] if tag == "img" else []
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def outline(page: str) -> Outline:
+    found = Outline()
+    found.feed(page)
+    assert found.open == []
+    return found
+
+
+def test_the_page_is_whole_and_self_contained(page: str) -> None:
+    found = outline(page)
+    assert [i for i in found.ids if not i.startswith("figure-")] == [name for name, _ in SECTIONS]
+    assert len(set(found.ids)) == len(found.ids)
+    for link in found.links:
+        assert link.startswith(("#", "data:")), link
+        assert not link.startswith("#") or link[1:] in found.ids
+    assert not re.search(r"https?://|url\(|@import", page)
+
+
+def test_images_have_sizes_and_words(page: str) -> None:
+    images = outline(page).images
+    assert [(i["width"], i["height"]) for i in images] == [("1", "1")]
+    assert all(len(str(i["alt"])) > 20 for i in images)
+    assert "Ha." in page
+    assert "This figure was not made." in page  # the ones that are missing
+
+
+def test_everything_is_escaped(page: str) -> None:
+    assert "<script>alert" not in page
+    assert "not CT: modality &lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in page
+    assert "&lt;b&gt;missing&lt;/b&gt; slices" in page
+
+
+def test_failures_are_counted_and_listed(page: str) -> None:
+    assert "ingest/b00.rejected.tsv (3)" in page
+    assert "metalung/mirror/b00.skipped.tsv" not in page  # nothing was skipped there
+    assert page.count("not CT: modality") == 4
+
+
+def test_trainings_settings_and_code_are_shown(page: str) -> None:
+    for arm in ("none", "online", "metalung"):
+        assert f"unet, {arm}, fixed, seed 0" in page
+    assert "3 trainings: unet; arms metalung, none, online" in page
+    assert re.search(r"h5py [\d.]+, lungaug [\d.]+, numpy", page)
+
+
+def test_checks_of_the_audit_say_on_how_much(page: str) -> None:
+    rows = re.findall(r"<tr><td>fixed</td><td>fingerprint</td>.*</tr>", page)
+    assert [re.findall(r">([\w ]+)</td>", row)[-2:] for row in rows] == [
+        ["passed", "9 training rows against 4 test slices"],
+        ["note", "2 slices are smooth"],
+    ]
+
+
+def test_every_figure_has_words() -> None:
+    words = yaml.safe_load((TEXT / "captions.yaml").read_text(encoding="utf-8"))
+    assert sorted(words) == sorted(figures.NAMES)
+    assert all(set(text) == {"title", "caption", "alt"} for text in words.values())
+
+
+def test_no_path_of_the_owner_is_shown(page: str, made: tuple[Path, dict[str, Any]]) -> None:
+    assert str(made[0].parent) not in page
+
+
+def test_same_bytes(page: str, made: tuple[Path, dict[str, Any]]) -> None:
+    root, inputs = made
+    again = write(root, {name: paths[::-1] for name, paths in inputs.items()}, "again.html")
+    assert again == page

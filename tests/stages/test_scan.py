@@ -1,0 +1,276 @@
+"""The scan: what is in the cohort's table, what is rejected, and what makes a patient stale."""
+
+from __future__ import annotations
+
+import csv
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from dicom_files import SHAPE, ct_dataset, read, uid, write, write_series
+from lungaug.cohort import Pseudonyms, load_or_create_key
+from lungaug.errors import InputError
+from lungaug.settings import from_mapping
+from lungaug.stages import scan
+from lungaug.store import Provenance
+
+PROVENANCE = Provenance("scan", "{}", "")
+
+
+class Source:
+    """A source folder with its scan's results beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = folder / "root"
+        self.masks: Path | None = None
+        self.sheet: Path | None = None
+        self.private = folder / "private"
+        self.rejected: list[tuple[str, str]] = []
+
+    def scan(self, **settings: Any) -> dict[str, dict[str, str]]:
+        """The cohort's rows by PatientID; ``rejected`` holds (path, reason)."""
+        scan.run(
+            root=self.root, private=self.private, output=self.folder / "cohort.tsv",
+            rejected=self.folder / "rejected.tsv", key=self.folder / "key", sheet=self.sheet,
+            masks=self.masks, settings=from_mapping(scan.Settings, settings),
+            provenance=PROVENANCE,
+        )  # fmt: skip
+        paths = {row["file"]: row["path"] for row in table(self.private / "files.tsv")}
+        rejected = table(self.folder / "rejected.tsv")
+        self.rejected = [(paths[row["file"]], row["reason"]) for row in rejected]
+        names = {row["patient"]: row["patient_id"] for row in table(self.private / "mapping.tsv")}
+        return {names[row["patient"]]: row for row in table(self.folder / "cohort.tsv")}
+
+    def digests(self, **settings: Any) -> dict[str, str]:
+        return {name: row["digest"] for name, row in self.scan(**settings).items()}
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def write_png(path: Path, *pixels: tuple[int, int]) -> Path:
+    mask = np.zeros(SHAPE, np.uint8)
+    for row, column in pixels:
+        mask[row, column] = 255
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(cv2.imencode(".png", mask)[1]))
+    return path
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    """Two patients, P with 4 slices and Q with 3."""
+    found = Source(tmp_path)
+    write_series(found.root / "one", 4, patient_id="P", series=1)
+    write_series(found.root / "two", 3, patient_id="Q", series=2)
+    return found
+
+
+def test_one_row_a_patient(source: Source) -> None:
+    rows = source.scan()
+    assert list(rows["P"]) == list(scan.COLUMNS)
+    names = Pseudonyms(load_or_create_key(source.folder / "key"))
+    assert {p: r["patient"] for p, r in rows.items()} == {p: names.patient(p) for p in "PQ"}
+    assert (rows["P"]["n_series"], rows["P"]["n_files"], rows["P"]["warnings"]) == ("1", "4", "")
+    assert source.rejected == []
+
+
+def test_private_files_are_the_owners(source: Source) -> None:
+    source.scan()
+    modes = {
+        stat.S_IMODE(path.stat().st_mode) for path in source.private.rglob("*") if path.is_file()
+    }
+    assert modes == {0o600}
+    assert stat.S_IMODE(source.private.stat().st_mode) == 0o700
+
+
+def test_same_bytes_again(source: Source) -> None:
+    source.scan()
+    first = (source.folder / "cohort.tsv").read_bytes()
+    (source.private / "index.tsv").unlink()
+    source.scan()
+    assert (source.folder / "cohort.tsv").read_bytes() == first
+
+
+def test_digest_of_the_edited_patient_only(source: Source) -> None:
+    before = source.digests()
+    path = next((source.root / "one").iterdir())
+    os.utime(path, (1, 1))
+    assert source.digests() == before
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    after = source.digests()
+    assert (after["P"] != before["P"], after["Q"] != before["Q"]) == (True, False)
+
+
+def test_a_new_patient_leaves_the_others_alone(source: Source) -> None:
+    before = source.scan()
+    write_series(source.root / "three", 2, patient_id="R", series=3)
+    after = source.scan()
+    assert {name: after[name] for name in before} == before
+    assert "R" in after
+
+
+def test_digest_holds_masks_and_sheet(source: Source) -> None:
+    source.masks = source.folder / "masks"
+    source.sheet = source.folder / "sheet.tsv"
+    source.sheet.write_text("patient_id\tlung_rads\nP\tLR2\n")
+    mask = write_png(source.masks / f"{uid(1, 2)}.png", (3, 3))
+    rows = source.scan()
+    assert [rows[name]["lung_rads"] for name in "PQ"] == ["LR2", ""]
+    first = source.digests()
+    write_png(mask, (4, 4))
+    second = source.digests()
+    assert (second["P"] != first["P"], second["Q"] != first["Q"]) == (True, False)
+    source.sheet.write_text("patient_id\tlung_rads\nP\tLR2\nQ\tLR1\n")
+    third = source.digests()
+    assert (third["P"] != second["P"], third["Q"] != second["Q"]) == (False, True)
+
+
+def test_faults_are_rows(source: Source) -> None:
+    bad = source.root / "bad"
+    write(bad / "mr.dcm", ct_dataset(Modality="MR"))
+    write(bad / "scout.dcm", ct_dataset(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
+    (bad / "empty.dcm").touch()
+    (bad / "notes.txt").write_text("no fault")
+    whole = write(bad / "short.dcm", ct_dataset()).read_bytes()
+    (bad / "short.dcm").write_bytes(whole[:-50])
+    twin = read(source.root / "one" / "IM0001.dcm")
+    write(source.root / "one" / "twin.dcm", twin)
+    rows = source.scan()
+    assert sorted(rows) == ["P", "Q"]
+    assert {path: reason.split(":")[0] for path, reason in source.rejected} == {
+        "bad/mr.dcm": "not CT", "bad/scout.dcm": "localiser", "bad/empty.dcm": "empty file",
+        "bad/short.dcm": "truncated", "one/twin.dcm": "duplicate slice",
+    }  # fmt: skip
+
+
+def test_warnings(source: Source) -> None:
+    write(source.root / "one" / "other.dcm", ct_dataset(patient_id="R", series=3))
+    for i in range(4, 6):
+        path = source.root / "two" / f"extra{i}.dcm"
+        write(path, ct_dataset(z=20.0 * i, number=i, patient_id="Q", series=2, PixelSpacing=[1, 1]))
+    warnings = {name: row["warnings"].split("; ") for name, row in source.scan().items()}
+    assert "2 patients in one folder" in warnings["R"]
+    assert "2 pixel spacings in one series" in warnings["Q"]
+    assert any(text.startswith("slice spacing varies") for text in warnings["Q"])
+
+
+def test_missing_slices(source: Source) -> None:
+    write_series(source.root / "three", 9, patient_id="R", series=3)
+    (source.root / "three" / "IM0004.dcm").unlink()
+    rows = source.scan()
+    assert rows["R"]["warnings"] == "1 missing slices in 1 gaps, the largest 4.00 mm"
+
+
+def test_choice_of_series(source: Source) -> None:
+    write_series(source.root / "again", 9, patient_id="P", series=3)
+    row = source.scan()["P"]
+    assert (row["n_files"], row["warnings"]) == ("9", "1 other series with 4 images left out")
+    row = source.scan(series="all")["P"]
+    assert (row["n_series"], row["n_files"], row["warnings"]) == ("2", "13", "")
+    write_png(source.root / "one" / "IM0001.png", (3, 3))
+    assert source.scan()["P"]["n_files"] == "4"
+
+
+def test_reformats_are_not_chosen(source: Source) -> None:
+    coronal = {"series": 3, "ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}
+    write_series(source.root / "coronal", 9, patient_id="P", **coronal)
+    write_series(source.root / "alone", 2, patient_id="R", **coronal | {"series": 4})
+    rows = source.scan()
+    assert sorted(rows) == ["P", "Q"]
+    assert (rows["P"]["n_files"], rows["P"]["warnings"]) == ("4", "")
+    reason = "not axial: slice normal 90 degrees from the z axis"
+    assert {path.split("/")[0] for path, _ in source.rejected} == {"coronal", "alone"}
+    assert [why for _, why in source.rejected] == [reason] * 11
+
+
+def test_batches(source: Source) -> None:
+    source.scan(n_batches=7)
+    rows = source.scan(n_batches=1)
+    assert {row["batch"] for row in rows.values()} == {"b00"}
+    assert [path.name for path in (source.private / "plans").iterdir()] == ["b00.jsonl"]
+
+
+def test_include(source: Source) -> None:
+    assert sorted(source.scan(include=["tw*"])) == ["Q"]
+    with pytest.raises(InputError, match="include"):
+        source.scan(include=["nothing"])
+
+
+def test_nothing_usable_says_why(source: Source) -> None:
+    for path in source.root.rglob("*.dcm"):
+        write(path, ct_dataset(Modality="MR", PatientID="SMITH"))
+    (source.root / "a.txt").write_text("x")
+    with pytest.raises(InputError, match="no usable CT among 8 files: 7 times not CT: modality MR"):
+        source.scan()
+
+
+def test_mask_of_no_image(source: Source) -> None:
+    source.masks = source.folder / "masks"
+    write_png(source.masks / "unknown.png", (1, 1))
+    (source.masks / "preview.jpg").write_text("no fault")
+    source.scan()
+    reason = "mask of no image, by sheet, SOPInstanceUID or file name"
+    assert source.rejected == [("masks:unknown.png", reason)]
+
+
+@pytest.mark.parametrize("place", ["masks", "masks/deep", "root/one"])
+def test_mask_named_in_the_sheet(source: Source, place: str) -> None:
+    source.masks = source.folder / "masks" if "masks" in place else None
+    write_png(source.folder / place / "m.png", (1, 1))
+    source.sheet = source.folder / "sheet.tsv"
+    source.sheet.write_text(f"image\tmask\none/IM0001.dcm\t{place}/m.png\n")
+    source.scan()
+    assert source.rejected == []
+    plans = "".join(path.read_text() for path in (source.private / "plans").iterdir())
+    assert plans.count("m.png") == 1
+    source.sheet.write_text("image\tmask\none/IM0001.dcm\tnothing.png\n")
+    with pytest.raises(InputError, match="line 2"):
+        source.scan()
+
+
+def test_lines_of_the_sheet_that_name_nothing(
+    source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    (source.root / "bad.dcm").write_bytes(b"not DICOM")
+    source.sheet = source.folder / "sheet.tsv"
+    header = "patient_id\tfolder\timage\tlung_rads\tmask\n"
+    good = "P\t\t\tLR2\t\n\ttwo\t\tLR3\t\n\t\tbad.dcm\t\tm.png\n"
+    source.sheet.write_text(header + good)
+    source.scan()
+    assert "nothing in the source" not in caplog.text
+    source.sheet.write_text(header + "SMITH\t\t\tLR2\t\n" + good + "\t\tSMITH.dcm\t\tm.png\n")
+    source.scan()
+    assert "sheet: lines 2, 6 name nothing in the source" in caplog.text
+    caplog.clear()
+    source.sheet.write_text(header + good + "\tSMITH\t\tLR1\t\n" * 25)
+    source.scan()
+    assert "23, 24 and 5 more name nothing" in caplog.text
+    assert "SMITH" not in caplog.text
+
+
+def test_real_cohort(real_data: Path, tmp_path: Path) -> None:
+    source = Source(tmp_path)
+    source.root = real_data
+    rows = source.scan()
+    assert {name: int(row["n_files"]) for name, row in rows.items()} == {
+        "LIDC-IDRI-0001": 16, "LIDC-IDRI-0002": 12, "LIDC-IDRI-0095": 1, "normal002": 34,
+        "cap002": 27, "C3N-00247": 29, "Lung_Dx-A0002": 30, "A002304": 1, "A046441": 1,
+        "A048383": 1, "2178309": 1, "1CT1": 1, "folder:totalseg_ct_dicom_SIEMENS_j2k": 20,
+        "folder:lungmask_2slices": 2,
+    }  # fmt: skip
+    assert [path.split("/")[0] for path, _ in source.rejected].count("ge_ctimage_ts") == 4
+    assert [path.split("/")[0] for path, _ in source.rejected].count("enhanced_ct_synth") == 2
+    assert len(source.rejected) == 6
+    assert rows["A046441"]["warnings"].startswith("3 patients in one folder")
+    assert rows["normal002"]["warnings"] == rows["C3N-00247"]["warnings"] == ""

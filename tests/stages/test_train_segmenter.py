@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lungaug.cohort import read_table
+from lungaug.errors import FileFormatError, InputError, LeakageError, SettingError
+from lungaug.segmenters import factory
+from lungaug.stages.train_segmenter import run, seeds_of
+from lungaug.store import Provenance, SliceFile, slice_key
+from lungaug.training import loop
+from lungaug.training.data import SliceRows
+from tiny_training import NETWORK, SETTINGS, Cohort, edit_table, with_training, write_cohort
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    return write_cohort(tmp_path_factory.mktemp("cohort"))
+
+
+@pytest.fixture
+def own_cohort(tmp_path: Path) -> Cohort:
+    """One that a test may spoil."""
+    return write_cohort(tmp_path / "own", sizes=((32, 32),))
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    names = ("model.pt", "history.tsv", "predictions.h5")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+@pytest.fixture(scope="module")
+def trained(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    run(**cohort.arguments(folder))
+    return folder
+
+
+def test_predictions_hold_the_held_out_slices(cohort: Cohort, trained: Path) -> None:
+    slices = read_table(cohort.slices)
+    expected = slices[slices["role"] != "train"].sort_values(["group", "key"])
+    with SliceFile(trained / "predictions.h5") as file:
+        keys = [slice_key(row) for group in file.groups for row in file.slices(group)]
+        assert keys == expected["key"].tolist()
+        group = file.groups[0]
+        probability = file.image("probability", group, 0)
+        assert probability.dtype == np.float16
+        assert ((probability >= 0) & (probability <= 1)).all()
+        first = expected.iloc[0]
+        with SliceFile(cohort.root / first["file"]) as source:
+            nodule = source.image("nodule", group, int(first["row"]))
+        np.testing.assert_array_equal(file.image("nodule", group, 0), nodule)
+
+
+def test_the_model_makes_those_predictions(cohort: Cohort, trained: Path) -> None:
+    from lungaug.imaging.contrast import network_input
+    from lungaug.training.data import collate
+
+    network = factory.load(trained / "model.pt")
+    row = read_table(cohort.slices).query("role == 'test'").sort_values(["group", "key"]).iloc[0]
+    with SliceFile(cohort.root / row["file"]) as source:
+        hu, nodule = (source.image(n, row["group"], int(row["row"])) for n in ("hu", "nodule"))
+    with torch.no_grad():
+        probability = network.predict(collate([(network_input(hu), nodule)]))[0, 0].numpy()
+    with SliceFile(trained / "predictions.h5") as file:
+        keys = [slice_key(r) for r in file.slices(row["group"])]
+        stored = file.image("probability", row["group"], keys.index(row["key"]))
+    np.testing.assert_allclose(stored, probability, atol=2e-3)
+
+
+def test_history_and_no_checkpoint_are_left(trained: Path) -> None:
+    history = read_table(trained / "history.tsv")
+    assert history["step"].tolist() == [2, 4, 6]
+    assert history["best"].sum() == 1
+    assert not list((trained / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("online", ["no", "yes"])
+def test_killed_and_started_again_it_writes_the_same_bytes(
+    cohort: Cohort, tmp_path: Path, online: str
+) -> None:
+    run(**cohort.arguments(tmp_path / "whole", online=online))
+    learn = loop._Loop.learn
+
+    def dying(self: Any, batch: Any) -> None:
+        if self.progress.step == 5:
+            raise KeyboardInterrupt
+        learn(self, batch)
+
+    arguments = cohort.arguments(tmp_path / "twice", online=online)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop._Loop, "learn", dying)
+        with pytest.raises(KeyboardInterrupt):
+            run(**arguments)
+    assert arguments["checkpoint"].is_file()
+    run(**arguments)
+    assert outputs(tmp_path / "whole") == outputs(tmp_path / "twice")
+
+
+@pytest.mark.slow
+def test_a_killed_process_started_again_writes_the_same_bytes(
+    cohort: Cohort, trained: Path, tmp_path: Path
+) -> None:
+    arguments = cohort.arguments(tmp_path)
+    program = (
+        "import os, signal\n"
+        "from lungaug.training import loop\n"
+        "from lungaug.stages.train_segmenter import run\n"
+        "from tiny_training import Cohort\n"
+        "from pathlib import Path\n"
+        "learn = loop._Loop.learn\n"
+        "def dying(self, batch):\n"
+        "    if self.progress.step == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    learn(self, batch)\n"
+        "loop._Loop.learn = dying\n"
+        f"cohort = Cohort(*map(Path, {[str(p) for p in vars(cohort).values()]!r}))\n"
+        f"run(**cohort.arguments(Path({str(tmp_path)!r})))\n"
+    )
+    paths = {"PYTHONPATH": ":".join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
+    killed = subprocess.run([sys.executable, "-c", program], env=paths, check=False)
+    assert killed.returncode == -9
+    assert arguments["checkpoint"].is_file()
+    run(**arguments)
+    assert outputs(tmp_path) == outputs(trained)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed_index": 1},
+        {"online": "yes"},
+        {"provenance": Provenance("test", "{}", "other code")},
+        {"settings": with_training(steps=7)},
+    ],
+)
+def test_the_identity_of_a_training(cohort: Cohort, tmp_path: Path, change: Any) -> None:
+    from lungaug.stages.train_segmenter import Job, identity_of, read_tables
+
+    def identity(**changes: Any) -> str:
+        given = cohort.arguments(tmp_path, **changes)
+        tables = read_tables(given["arm"], given["slices"])
+        settings, provenance = given["settings"], given["provenance"]
+        provenance = replace(provenance, settings=str(settings))
+        online = given["online"] == "yes"
+        job = Job("x", tables, cohort.root, "unet", given["seed_index"], online, settings)
+        return identity_of(job, provenance)
+
+    assert identity() == identity()
+    assert identity() != identity(**change)
+
+
+def test_test_slices_are_opened_only_when_the_model_is_written(
+    own_cohort: Cohort, tmp_path: Path
+) -> None:
+    (own_cohort.root / "unseen.h5").unlink()
+    with pytest.raises(FileFormatError, match=r"unseen\.h5: no such file"):
+        run(**own_cohort.arguments(tmp_path))
+    assert (tmp_path / "model.pt").is_file()
+    assert (tmp_path / "history.tsv").is_file()
+    assert not (tmp_path / "predictions.h5").exists()
+
+
+def test_test_patients_change_nothing_of_the_model(own_cohort: Cohort, tmp_path: Path) -> None:
+    run(**own_cohort.arguments(tmp_path / "before"))
+    table = read_table(own_cohort.slices)
+    table[table["role"] != "test"].to_csv(own_cohort.slices, sep="\t", index=False)
+    run(**own_cohort.arguments(tmp_path / "after"))
+    before, after = outputs(tmp_path / "before"), outputs(tmp_path / "after")
+    assert before["model.pt"] == after["model.pt"]
+    assert before["history.tsv"] == after["history.tsv"]
+
+
+def test_equal_seeds_start_every_arm_alike() -> None:
+    networks = []
+    for _ in range(2):
+        torch.manual_seed(seeds_of(0, 1)[0])
+        networks.append(factory.build("unet", NETWORK).state_dict())
+    assert all(torch.equal(networks[0][name], networks[1][name]) for name in networks[0])
+    assert seeds_of(0, 0) != seeds_of(0, 1) != seeds_of(1, 0)
+
+
+def test_a_training_set_without_nodule(own_cohort: Cohort, tmp_path: Path) -> None:
+    edit_table(own_cohort.arm, n_nodule_px=0)
+    with pytest.raises(InputError, match=r"12 training slices, none with a nodule"):
+        run(**own_cohort.arguments(tmp_path))
+    assert not list(tmp_path.glob("*.*"))
+
+
+@pytest.mark.parametrize("outcome", ["failed", "unknown"])
+def test_an_audit_that_did_not_pass(own_cohort: Cohort, tmp_path: Path, outcome: str) -> None:
+    edit_table(own_cohort.audit, outcome=outcome)
+    with pytest.raises(LeakageError, match="1 checks did not pass; the first: lineage"):
+        run(**own_cohort.arguments(tmp_path))
+
+
+def test_an_audit_without_a_check(own_cohort: Cohort, tmp_path: Path) -> None:
+    own_cohort.audit.write_text("check\tsubject\toutcome\tdetail\n")
+    with pytest.raises(LeakageError, match="no check was made"):
+        run(**own_cohort.arguments(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("patient", "e"), ("host", "g/sg/0001"), ("donor", "h/sh/0002")]
+)
+def test_a_held_out_patient_among_the_training_slices(
+    own_cohort: Cohort, tmp_path: Path, column: str, value: str
+) -> None:
+    edit_table(own_cohort.arm, **{column: value})
+    with pytest.raises(LeakageError, match=f"holds pixels of {value[0]}"):
+        run(**own_cohort.arguments(tmp_path))
+
+
+def test_validation_without_a_nodule(
+    own_cohort: Cohort, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    everything = SliceRows.pixels
+
+    def pixels(self: SliceRows, index: int) -> Any:
+        hu, nodule = everything(self, index)
+        return hu, nodule * (self.patients[index] not in "ef")
+
+    with pytest.MonkeyPatch.context() as patch, caplog.at_level("INFO"):
+        patch.setattr(SliceRows, "pixels", pixels)
+        run(**own_cohort.arguments(tmp_path))
+    history = read_table(tmp_path / "history.tsv")
+    assert history["validation_dice"].isna().all()
+    assert history.loc[history["best"] == 1, "step"].tolist() == [
+        history.loc[history["validation_loss"].idxmin(), "step"]
+    ]
+    assert caplog.text.count("no validation slice has a nodule") == 1
+
+
+def test_no_validation_patients(own_cohort: Cohort, tmp_path: Path) -> None:
+    table = read_table(own_cohort.slices)
+    table[table["role"] != "validation"].to_csv(own_cohort.slices, sep="\t", index=False)
+    with pytest.raises(InputError, match="select: last"):
+        run(**own_cohort.arguments(tmp_path))
+    run(**own_cohort.arguments(tmp_path, with_training(select="last", steps=2)))
+    assert read_table(tmp_path / "history.tsv")["best"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"segmenter": "unett"}, "segmenter: got 'unett'"),
+        ({"online": "maybe"}, "online: got 'maybe'; accepted: yes, no"),
+        ({"device": "tpu"}, "device: got 'tpu'"),
+        ({"settings": replace(SETTINGS, network=replace(NETWORK, encoder="vgg12"))}, "vgg11"),
+    ],
+)
+def test_wrong_arguments(cohort: Cohort, tmp_path: Path, change: Any, message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        run(**cohort.arguments(tmp_path, **change))
+
+
+def test_settings_are_read_without_torch() -> None:
+    program = (
+        "import sys\n"
+        "import lungaug.stages.train_segmenter\n"
+        "heavy = {'torch', 'lightning_fabric', 'segmentation_models_pytorch', 'pandas'}\n"
+        "sys.exit(' '.join(heavy & set(sys.modules)) or 0)\n"
+    )
+    paths = {"PYTHONPATH": ":".join(p for p in sys.path if p)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=paths, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,33 @@
+"""The command line: options from signatures, errors without tracebacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lungaug.cli import main
+
+
+def test_an_input_error_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = tmp_path / "b00.h5"
+    out = [f"--output={tmp_path / 'o.h5'}", f"--skipped={tmp_path / 's.tsv'}"]
+    assert main(["preprocess", f"--ingest={missing}", *out]) == 1
+    message = capsys.readouterr().err
+    assert "lungaug preprocess:" in message
+    assert "b00.h5" in message
+    assert "Traceback" not in message
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_setting_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = [f"--output={tmp_path / 'o.h5'}", f"--skipped={tmp_path / 's.tsv'}"]
+    arguments = ["preprocess", f"--ingest={tmp_path}", *out, '--settings={"lung": 1}']
+    assert main(arguments) == 1
+    assert "preprocess.lung: unknown setting; accepted:" in capsys.readouterr().err
+
+
+def test_an_unknown_stage_lists_the_stages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["preproces"])
+    assert "preprocess" in capsys.readouterr().err

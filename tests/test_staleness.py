@@ -1,0 +1,107 @@
+"""What makes a stage stale: code that it imports, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lungaug.staleness import code_hash, fingerprint, import_closure, text_hash
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    files = {
+        "__init__.py": "",
+        "stages/__init__.py": "",
+        "stages/mask.py": "from lungaug.imaging import lungs\n\n\ndef run():\n    lungs.find()\n",
+        "imaging/__init__.py": "",
+        "imaging/lungs.py": "import lungaug.imaging.shapes\n\n\ndef find():\n    return 1\n",
+        "imaging/shapes.py": "def fill():\n    return 2\n",
+        "imaging/other.py": "def other():\n    return 3\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_an_edit_of_a_transitive_import_changes_the_hash(library: Path) -> None:
+    before = code_hash("mask", library)
+    edit(library / "imaging" / "shapes.py", "return 2", "return 20")
+    assert code_hash("mask", library) != before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("imaging/lungs.py", "return 1", "return 1  # a reason"),
+        ("imaging/lungs.py", "def find():\n", 'def find():\n    """Find them."""\n'),
+        ("imaging/lungs.py", "\n\n\ndef find", "\n\ndef find"),
+        ("imaging/other.py", "return 3", "return 30"),
+    ],
+    ids=["comment", "docstring", "blank line", "module that is not imported"],
+)
+def test_what_the_stage_does_not_run_changes_nothing(
+    library: Path, file: str, old: str, new: str
+) -> None:
+    before = code_hash("mask", library)
+    edit(library / file, old, new)
+    assert code_hash("mask", library) == before
+
+
+def test_the_closure_of_a_real_stage_follows_the_floors() -> None:
+    from lungaug.staleness import ROOT
+
+    names = {p.relative_to(ROOT).as_posix() for p in import_closure(ROOT / "stages/preprocess.py")}
+    assert {"imaging/lungs.py", "store.py", "settings.py"} <= names
+    assert not any(name.startswith(("training", "metalung", "evaluation")) for name in names)
+
+
+def test_a_folder_that_a_job_never_runs_can_be_left_out(library: Path) -> None:
+    before = code_hash("mask", library, unused="imaging")
+    edit(library / "imaging" / "shapes.py", "return 2", "return 20")
+    assert code_hash("mask", library, unused="imaging") == before
+    edit(library / "stages" / "mask.py", "lungs.find()", "lungs.find() or 1")
+    assert code_hash("mask", library, unused="imaging") != before
+
+
+def test_an_unknown_stage_is_an_error(library: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        code_hash("masks", library)
+
+
+def test_relative_imports_are_refused_since_they_would_not_be_followed(library: Path) -> None:
+    edit(library / "stages" / "mask.py", "from lungaug.imaging", "from ..imaging")
+    with pytest.raises(SyntaxError, match="relative import"):
+        code_hash("mask", library)
+
+
+def test_fingerprint_follows_links_as_the_scan_does(tmp_path: Path) -> None:
+    elsewhere, root = tmp_path / "elsewhere", tmp_path / "root"
+    elsewhere.mkdir()
+    root.mkdir()
+    (root / "patient").symlink_to(elsewhere)
+    (elsewhere / "loop").symlink_to(root)
+    before = fingerprint(root)
+    (elsewhere / ".hidden").write_text("", encoding="utf-8")
+    assert fingerprint(root) == before
+    (elsewhere / "new.dcm").write_text("", encoding="utf-8")
+    assert fingerprint(root) != before
+
+
+def test_fingerprint_sees_a_new_file_and_text_hash_a_changed_word(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("one", encoding="utf-8")
+    outside, inside = fingerprint(tmp_path), text_hash(tmp_path)
+    assert (fingerprint(tmp_path), text_hash(tmp_path)) == (outside, inside)
+    (tmp_path / "a").write_text("two", encoding="utf-8")
+    assert text_hash(tmp_path) != inside
+    (tmp_path / "b").write_text("", encoding="utf-8")
+    assert fingerprint(tmp_path) != outside
