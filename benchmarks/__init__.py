@@ -1,0 +1,1 @@
+"""Speed and memory beside peers; ``make bench`` prints the table."""
