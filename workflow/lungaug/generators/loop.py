@@ -1,0 +1,176 @@
+"""The steps of a generator's training: batches, losses, sample sheets, checkpoints, exact resume.
+
+Crops are few and small: all of them lie in device memory, and a batch is an index. The batch of a
+step follows from the seed and the step alone, so that a resumed training sees the same ones.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lungaug.errors import LungaugError
+from lungaug.generators.protocol import FitRun, HistoryRow
+from lungaug.generators.settings import BudgetSettings
+
+logger = logging.getLogger(__name__)
+
+
+class FitError(LungaugError):
+    """A generator cannot be trained further."""
+
+
+class Learner(Protocol):
+    """What learns: networks with their optimisers, already set up by Fabric."""
+
+    def learn(self, index: Tensor, step: int) -> Mapping[str, Tensor]:
+        """One optimiser step on the crops at (B,) ``index``; detached losses by name."""
+
+    def observe(self, step: int, run: FitRun) -> Mapping[str, Any]:
+        """Further columns of a history row, such as perplexity or ``note``; may draw a sheet."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, optimisers and whatever else decides the steps to come."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse."""
+
+
+def learn(
+    learner: Learner,
+    n_crops: int,
+    budget: BudgetSettings,
+    run: FitRun,
+    *,
+    phase: str = "",
+    before: Mapping[str, Any] | None = None,
+) -> list[HistoryRow]:
+    """Train for ``budget.steps`` steps, or go on where the checkpoint of this phase stopped.
+
+    Args:
+        learner: what learns.
+        n_crops: how many crops there are to draw batches from.
+        budget: steps, batch size, and when to log and save.
+        run: seed, checkpoint, name.
+        phase: name of this part of a fit; in the history.
+        before: states of the phases that are done, kept in the checkpoint under their names.
+
+    Returns:
+        The history of this phase.
+
+    Raises:
+        FitError: a loss is no longer finite.
+    """
+    loop = _Loop(learner, n_crops, budget, run, phase, dict(before or {}))
+    loop.resume()
+    for step in range(loop.step, budget.steps):
+        loop.one_step(step)
+    return loop.history
+
+
+def saved_phases(run: FitRun) -> dict[str, Any]:
+    """States of phases that a checkpoint holds as done, by name; empty without a checkpoint."""
+    state = run.checkpoint.load() if run.checkpoint is not None else None
+    return dict(state["done"]) if state is not None else {}
+
+
+def batch_index(seed: int, step: int, n_crops: int, batch_size: int) -> NDArray[np.int64]:
+    """(B,) crops of a step: epochs of shuffled crops, whole batches only.
+
+    Where there are fewer crops than a batch holds, every batch holds all of them once.
+    """
+    size = min(batch_size, n_crops)
+    epoch, position = divmod(step, max(n_crops // size, 1))
+    order = np.random.default_rng([seed, epoch]).permutation(n_crops)
+    return np.asarray(order[position * size : (position + 1) * size], np.int64)
+
+
+class _Loop:
+    def __init__(
+        self,
+        learner: Learner,
+        n_crops: int,
+        budget: BudgetSettings,
+        run: FitRun,
+        phase: str,
+        before: dict[str, Any],
+    ) -> None:
+        self.learner, self.n_crops, self.budget, self.run = learner, n_crops, budget, run
+        self.phase, self.before = phase, before
+        self.step = 0
+        self.history: list[HistoryRow] = []
+        self._sums: dict[str, Tensor] = {}
+        self._since = 0
+        self._clock = (0, time.perf_counter())
+
+    def resume(self) -> None:
+        state = self.run.checkpoint.load() if self.run.checkpoint is not None else None
+        if state is None or state["phase"] != self.phase:
+            return
+        self.learner.load_state_dict(state["learner"])
+        self.step, self._since = int(state["step"]), int(state["since"])
+        self.history = list(state["history"])
+        device = self.run.fabric.device
+        self._sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self._clock = (self.step, time.perf_counter())
+        logger.info("%s %s goes on after step %d", self.run.name, self.phase, self.step)
+
+    def one_step(self, step: int) -> None:
+        index = batch_index(self.run.seed, step, self.n_crops, self.budget.batch_size)
+        losses = self.learner.learn(torch.from_numpy(index).to(self.run.fabric.device), step)
+        for name, loss in losses.items():
+            # Summed on the device: reading every loss would make a GPU wait.
+            self._sums[name] = self._sums.get(name, torch.zeros_like(loss)) + loss
+        self.step = step + 1
+        last = self.step == self.budget.steps
+        if last or self.step % self.budget.log_every == 0:
+            self._log()
+        if last or self.step % self.budget.checkpoint_every == 0:
+            self._save()
+
+    def _log(self) -> None:
+        n = self.step - self._since
+        means = {name: float(total) / n for name, total in self._sums.items()}
+        wrong = [name for name, mean in means.items() if not math.isfinite(mean)]
+        if wrong:
+            raise FitError(
+                f"{self.run.name}: {', '.join(wrong)} is no longer finite between steps "
+                f"{self._since + 1} and {self.step}; try a lower learning_rate"
+            )
+        batches_per_epoch = max(self.n_crops // self.budget.batch_size, 1)
+        row: HistoryRow = {"phase": self.phase, "step": self.step}
+        row |= {"epoch": round(self.step / batches_per_epoch, 3), **means}
+        row |= self.learner.observe(self.step, self.run)
+        self.history.append(row)
+        self._sums, self._since = {}, self.step
+        now = time.perf_counter()
+        speed = (self.step - self._clock[0]) / max(now - self._clock[1], 1e-9)
+        self._clock = (self.step, now)
+        words = " ".join(f"{name} {mean:.4f}" for name, mean in means.items())
+        parts = (self.run.name, self.phase, self.step, self.budget.steps, words, speed)
+        logger.info("%s %s step %d/%d %s %.1f steps/s", *parts)
+        if row.get("note"):
+            logger.warning("%s %s step %d: %s", *parts[:3], row["note"])
+
+    def _save(self) -> None:
+        if self.run.checkpoint is None:
+            return
+        self.run.checkpoint.save(
+            {
+                "phase": self.phase,
+                "done": self.before,
+                "learner": self.learner.state_dict(),
+                "step": self.step,
+                "since": self._since,
+                "history": self.history,
+                "sums": {name: value.detach().cpu() for name, value in self._sums.items()},
+            }
+        )
