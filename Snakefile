@@ -32,6 +32,7 @@ include: "workflow/rules/source.smk"
 include: "workflow/rules/preprocess.smk"
 include: "workflow/rules/split.smk"
 include: "workflow/rules/metalung.smk"
+include: "workflow/rules/generators.smk"
 include: "workflow/rules/arm.smk"
 include: "workflow/rules/train_segmenter.smk"
 include: "workflow/rules/evaluate.smk"
@@ -43,6 +44,7 @@ rule all:
     input:
         "<results>/report.html",
         "<results>/tables/main.md",
+        ["<results>/tables/published.md"] if CONFIG["published_scores"] else [],
     localrule: True
 
 

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 
 from forged_expansions import choose, expand, result
+from lungaug.arms import GENERATORS, Parts, parse_arm
 from lungaug.cohort import SLICE_COLUMNS, read_table, write_table
 from lungaug.errors import InputError, LeakageError, SettingError
+from lungaug.metalung.operations import DEFAULT_OPERATIONS, OPERATIONS
 from lungaug.stages import arm
 from small_cohort import MADE_BY, WITH_NODULE, SmallCohort
 
@@ -29,13 +31,16 @@ def run(
     fold: str = "fixed",
 ) -> pd.DataFrame:
     output = cohort.root / fold / "arms" / f"{name}.tsv"
+    wanted = parse_arm(name, Parts(list(OPERATIONS), list(DEFAULT_OPERATIONS), GENERATORS, ()))
     arm.run(
         slices=slices or choose(cohort, fold),
         split=cohort.split,
         fold=fold,
         arm=name,
+        origins=list(wanted.origins),
         preprocess=cohort.preprocess,
         expansions=expansions,
+        patches=[],
         root=cohort.root,
         output=output,
         settings=arm.Settings(),
@@ -116,9 +121,22 @@ def test_operation_that_adds_nothing_is_named(
     assert "replace adds no slice" in caplog.text
 
 
-def test_unknown_part_is_refused(cohort: SmallCohort) -> None:
-    with pytest.raises(SettingError, match="mirrors"):
-        run(cohort, "mirrors", [])
+def test_unknown_origin_is_refused(cohort: SmallCohort) -> None:
+    with pytest.raises(SettingError, match="metalung:mirrors"):
+        arm.run(
+            slices=choose(cohort),
+            split=cohort.split,
+            fold="fixed",
+            arm="mirrors",
+            origins=["metalung:mirrors"],
+            preprocess=cohort.preprocess,
+            expansions=[],
+            patches=[],
+            root=cohort.root,
+            output=cohort.root / "mirrors.tsv",
+            settings=arm.Settings(),
+            provenance=MADE_BY,
+        )
 
 
 def test_arm_without_a_nodule_is_refused(cohort: SmallCohort) -> None:

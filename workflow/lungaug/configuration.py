@@ -17,7 +17,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from lungaug.arms import Arm, parse_arm
+from lungaug.arms import Arm, Parts, parse_arm
 from lungaug.errors import SettingError
 
 SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "config.schema.yaml"
@@ -123,8 +123,13 @@ def stage_settings(
 
 def arms(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Arm]:
     """The arms that the configuration asks for, in its order."""
-    known = schema["x-operations"]
-    return [parse_arm(name, known, schema["x-default-operations"]) for name in config["arms"]]
+    known = Parts(
+        schema["x-operations"],
+        schema["x-default-operations"],
+        schema["x-generators"],
+        config["mixed_generators"],
+    )
+    return [parse_arm(name, known) for name in config["arms"]]
 
 
 def _key(path: Iterable[Any]) -> str:
@@ -173,7 +178,8 @@ def _faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[st
     for name in ("root", "masks"):
         if source[name] is not None and not Path(source[name]).is_dir():
             yield f"source.{name}: got {source[name]!r}; accepted: a folder that exists"
-    for name, path in (("source.sheet", source["sheet"]), ("key_file", config["key_file"])):
+    files = {"source.sheet": source["sheet"], "key_file": config["key_file"]}
+    for name, path in {**files, "published_scores": config["published_scores"]}.items():
         if path is not None and not Path(path).is_file():
             yield f"{name}: got {path!r}; accepted: a file that exists"
     yield from _key_faults(config)

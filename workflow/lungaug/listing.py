@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from lungaug.errors import FileFormatError
 from lungaug.store import SliceFile, slice_key, unpack_parameters
+
+DONORS = ("donor", "source")
+"""In the parameters of an inserted nodule: whose HU it has, and whose pixels, where it is real."""
 
 Place = tuple[str, str, int]
 """Where a slice lies: file (relative to the cohort's results), group, row."""
@@ -28,7 +31,7 @@ class Claim:
         place: file, group, row.
         key: ``patient/series/index``.
         patient: pseudonym.
-        origin: ``real`` or ``metalung:<operation>``.
+        origin: ``real``, ``metalung:<operation>`` or ``inserted:<generator>``.
         host, donor: keys of the slices that it was made from; '' where there is none.
         parameters: what was drawn.
     """
@@ -44,13 +47,19 @@ class Claim:
     @property
     def patients(self) -> set[str]:
         """Everybody whose pixels the row admits to hold."""
-        keys = [key for key in (self.key, self.host, self.donor) if key]
-        return {self.patient, *map(patient_of, keys)}
+        keys = [self.key, self.host, self.donor, *donors_of(self.parameters)]
+        return {self.patient, *(patient_of(key) for key in keys if key)}
 
 
 def patient_of(key: str) -> str:
     """The patient of a slice key."""
     return key.split("/", 1)[0]
+
+
+def donors_of(parameters: Mapping[str, Any]) -> set[str]:
+    """Keys of the slices whose pixels went into inserted nodules, from what was recorded."""
+    nodules = parameters.get("nodules", ())
+    return {str(nodule.get(name, "")) for nodule in nodules for name in DONORS} - {""}
 
 
 def claim_of(place: Place, fields: np.void) -> Claim:

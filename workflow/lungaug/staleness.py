@@ -10,7 +10,7 @@ import ast
 import functools
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 PACKAGE = "lungaug"
@@ -18,7 +18,7 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 ROOT = Path(__file__).resolve().parent
 
 
-def code_hash(stage: str, root: Path = ROOT, unused: str = "") -> str:
+def code_hash(stage: str, root: Path = ROOT, unused: Sequence[str] = ()) -> str:
     """Hash of the code that ``stage`` runs: every project module it imports, directly or not.
 
     Comments, docstrings and formatting do not count, since the syntax tree is hashed. Imports are
@@ -28,27 +28,33 @@ def code_hash(stage: str, root: Path = ROOT, unused: str = "") -> str:
     Args:
         stage: name of a module in ``stages``.
         root: the package's folder.
-        unused: a folder of the package whose code a certain job of the stage never runs.
+        unused: modules, such as ``metalung.operations``, that a certain job of the stage never
+            runs: neither they nor what only they import counts.
 
     Raises:
         FileNotFoundError: there is no such stage.
     """
     digest = hashlib.sha256()
-    for path in import_closure(root / "stages" / f"{stage}.py", root):
-        if unused and (root / unused) in path.parents:
-            continue
+    for path in import_closure(root / "stages" / f"{stage}.py", root, unused):
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(_module(path, path.stat().st_mtime_ns).fingerprint.encode())
     return digest.hexdigest()[:16]
 
 
-def import_closure(path: Path, root: Path = ROOT) -> list[Path]:
-    """The project's modules that ``path`` imports, transitively, itself included; sorted."""
+def import_closure(path: Path, root: Path = ROOT, unused: Sequence[str] = ()) -> list[Path]:
+    """The project's modules that ``path`` imports, transitively, itself included; sorted.
+
+    Args:
+        path: of the module.
+        root: the package's folder.
+        unused: modules, without the package's name, that are not followed.
+    """
+    skipped = {root.joinpath(*name.split(".")).with_suffix(".py") for name in unused}
     found: set[Path] = set()
     waiting = [path]
     while waiting:
         current = waiting.pop()
-        if current in found:
+        if current in found or current in skipped:
             continue
         found.add(current)
         names = _module(current, current.stat().st_mtime_ns).imports

@@ -7,7 +7,10 @@ rule audit:
         split="<results>/split.tsv",
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
-        expansions=lambda wildcards: expansions(OPERATIONS, wildcards.fold),
+        expansions=lambda wildcards: moved_slices(OPERATIONS, wildcards.fold),
+        rois=lambda wildcards: (
+            [f"{RESULTS}/{wildcards.fold}/rois.h5"] if GENERATORS else []
+        ),
     output:
         "<results>/{fold}/audit.tsv",
     log:
@@ -21,11 +24,12 @@ rule audit:
         runtime=60,
     params:
         code=code("audit"),
-        settings=settings("audit"),
+        settings=settings("audit", crop=CONFIG["rois"]["crop"]),
     shell:
         "python -m lungaug audit --slices {input.slices} --split {input.split}"
         " --fold {wildcards.fold} --preprocess {input.preprocess}"
         ' --expansions {input.expansions} --root "$LUNGAUG_RESULTS" --output {output}'
+        ' --rois "{input.rois}"'
         " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
 
 
@@ -35,9 +39,11 @@ rule arm:
         split="<results>/split.tsv",
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
-        expansions=lambda wildcards: expansions(
-            ARMS[wildcards.arm].operations, wildcards.fold
-        ),
+        patches=lambda wildcards: [
+            f"{RESULTS}/{wildcards.fold}/generators/{name}/patches.h5"
+            for name in ARMS[wildcards.arm].generators
+        ],
+        expansions=lambda wildcards: expansions(ARMS[wildcards.arm], wildcards.fold),
     output:
         "<results>/{fold}/arms/{arm}.tsv",
     log:
@@ -50,10 +56,12 @@ rule arm:
         mem_mb=2000,
         runtime=60,
     params:
+        origins=lambda wildcards: ARMS[wildcards.arm].origins,
         code=arm_code,
         settings=settings("arm", fingerprints=CONFIG["audit"]["fingerprints"]),
     shell:
         "python -m lungaug arm --slices {input.slices} --split {input.split}"
-        " --fold {wildcards.fold} --arm {wildcards.arm} --preprocess {input.preprocess}"
+        " --fold {wildcards.fold} --arm {wildcards.arm} --origins {params.origins}"
+        " --preprocess {input.preprocess} --patches {input.patches}"
         ' --expansions {input.expansions} --root "$LUNGAUG_RESULTS" --output {output}'
         " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

@@ -17,6 +17,12 @@ RESULTS = f"{CONFIG['results']}/{COHORT}"
 PRIVATE = f"{CONFIG['private']}/{COHORT}"
 ARMS = {arm.name: arm for arm in configuration.arms(CONFIG, SCHEMA)}
 OPERATIONS = sorted({name for arm in ARMS.values() for name in arm.operations})
+GENERATORS = sorted({name for arm in ARMS.values() for name in arm.generators})
+GENERATED_PICTURES = (
+    ("generated", "inserted", "closest_pairs", "realism", "generator_curves")
+    if GENERATORS
+    else ()
+)
 FOLDS = (
     ["fixed"]
     if CONFIG["split"]["mode"] == "fixed"
@@ -51,20 +57,43 @@ wildcard_constraints:
     batch=r"b\d+",
     fold=r"fixed|cv\d+",
     operation=r"[a-z_]+",
+    generator="|".join(SCHEMA["x-generators"]),
     arm=r"[a-z_+]+",
     segmenter=r"[a-z0-9_]+",
     seed=r"\d+",
 
 
 @functools.cache
-def code(stage, unused=""):
+def code(stage, unused=()):
     """Hash of the code behind a stage; a comment does not change it."""
     return staleness.code_hash(stage, unused=unused)
 
 
 def arm_code(wildcards):
-    """An arm without operations has nothing to replay: MetaLung's code does not make it stale."""
-    return code("arm", unused="" if ARMS[wildcards.arm].operations else "metalung")
+    """What an arm does not add it need not replay: that code does not make it stale."""
+    arm = ARMS[wildcards.arm]
+    unused = {"metalung.operations": arm.operations, "insertion.replay": arm.generators}
+    return code("arm", tuple(name for name, used in unused.items() if not used))
+
+
+def generator_code(stage, generator):
+    """The code of the other generators does not count."""
+    others = [name for name in SCHEMA["x-generators"] if name != generator]
+    modules = [
+        f"generators.{name}{part}" for name in others for part in ("", "_settings")
+    ]
+    return code(stage, tuple(modules))
+
+
+def generator_settings(generator):
+    """The stage's settings without those of other generators."""
+    others = [name for name in SCHEMA["x-generators"] if name != generator]
+    return settings("train_generator", without=others)
+
+
+def gpus(generator):
+    """Devices of a job: only networks need one."""
+    return int(CONFIG["device"] != "cpu" and generator in ("vqvae", "dcgan"))
 
 
 def settings(stage, without=(), **extra):
@@ -119,7 +148,7 @@ def training_patients(batch, fold=None):
     )
 
 
-def expansions(operations, fold):
+def moved_slices(operations, fold):
     """The MetaLung files that hold slices of a fold's training patients."""
     return [
         f"{RESULTS}/metalung/{operation}/{batch}.h5"
@@ -127,6 +156,17 @@ def expansions(operations, fold):
         for batch in batches()
         if training_patients(batch, fold)
     ]
+
+
+def expansions(arm, fold):
+    """The files with the slices that an arm adds in a fold."""
+    inserted = [f"{RESULTS}/{fold}/inserted/{name}.h5" for name in arm.generators]
+    return [*moved_slices(arm.operations, fold), *inserted]
+
+
+def of_generators(pattern):
+    """One path for every fold and generator."""
+    return expand(pattern, fold=FOLDS, generator=GENERATORS)
 
 
 def trainings(pattern):
@@ -170,19 +210,55 @@ def skipped_tables(wildcards):
         for name in (f"ingest/{batch}.rejected.tsv", f"preprocess/{batch}.skipped.tsv")
     ]
     of_operation = [
-        path.removesuffix(".h5") + ".skipped.tsv"
-        for fold in FOLDS
-        for path in expansions(OPERATIONS, fold)
+        path.removesuffix(".h5") + ".skipped.tsv" for path in all_moved(wildcards)
     ]
-    return [f"{RESULTS}/scan.rejected.tsv", *of_batch, *sorted(set(of_operation))]
+    of_fold = [f"{RESULTS}/{fold}/rois.skipped.tsv" for fold in FOLDS if GENERATORS]
+    of_generator = [
+        *of_generators(
+            f"{RESULTS}/{{fold}}/generators/{{generator}}/patches.rejected.tsv"
+        ),
+        *of_generators(f"{RESULTS}/{{fold}}/inserted/{{generator}}.skipped.tsv"),
+    ]
+    return [
+        f"{RESULTS}/scan.rejected.tsv",
+        *of_batch,
+        *of_operation,
+        *of_fold,
+        *of_generator,
+    ]
 
 
-def all_expansions(wildcards):
-    return sorted({path for fold in FOLDS for path in expansions(OPERATIONS, fold)})
+def all_moved(wildcards):
+    """Every MetaLung file."""
+    paths = {path for fold in FOLDS for path in moved_slices(OPERATIONS, fold)}
+    return sorted(paths)
+
+
+def all_inserted(wildcards):
+    """Every file of inserted nodules that may train."""
+    return of_generators(f"{RESULTS}/{{fold}}/inserted/{{generator}}.h5")
+
+
+def generated_results():
+    """What is told of generated nodules, if some arm has them."""
+    if not GENERATORS:
+        return []
+    return [
+        f"{RESULTS}/tables/realism_main.tsv",
+        f"{RESULTS}/tables/realism_main.md",
+        f"{RESULTS}/figures/generated_notes.tsv",
+        *(f"{RESULTS}/figures/{picture}.png" for picture in GENERATED_PICTURES),
+        *(f"{RESULTS}/{fold}/reader/sheet.html" for fold in FOLDS),
+    ]
 
 
 def show_summary():
-    """Print the main table and where the report lies."""
-    summary = Path(RESULTS, "tables", "main.md")
-    if summary.is_file():
-        print(f"\n{summary.read_text(encoding='utf-8')}\nreport: {RESULTS}/report.html")
+    """Print the main tables and where the report lies."""
+    names = ["main.md"]
+    names += ["published.md"] if CONFIG["published_scores"] else []
+    names += ["realism_main.md"] if GENERATORS else []
+    summaries = [Path(RESULTS, "tables", name) for name in names]
+    if all(path.is_file() for path in summaries):
+        for path in summaries:
+            print(f"\n{path.read_text(encoding='utf-8')}")
+        print(f"report: {RESULTS}/report.html")

@@ -55,3 +55,27 @@ rule tables:
         "python -m lungaug tables --metrics {input.metrics} --split {input.split}"
         ' --output "$LUNGAUG_RESULTS/tables"'
         " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+
+
+rule published:
+    input:
+        scores="<results>/tables/scores.tsv",
+        published=CONFIG["published_scores"] or [],
+    output:
+        multiext("<results>/tables/", table="published.tsv", markdown="published.md"),
+    log:
+        "<logs>/published.log",
+    benchmark:
+        "<benchmarks>/published.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("published"),
+        settings=settings("published", level=CONFIG["tables"]["level"]),
+    shell:
+        "python -m lungaug published --scores {input.scores} --published {input.published}"
+        ' --output "$LUNGAUG_RESULTS/tables"'
+        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

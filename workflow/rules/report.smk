@@ -16,7 +16,7 @@ rule figures:
         slices=expand("<results>/{fold}/slices.tsv", fold=FOLDS),
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
-        expansions=all_expansions,
+        expansions=all_moved,
         history=trainings(f"{TRAINING}/history.tsv"),
         predictions=trainings(f"{TRAINING}/predictions.h5"),
         metrics=trainings(f"{TRAINING}/metrics.tsv"),
@@ -50,12 +50,14 @@ rule report:
     input:
         tables=rules.tables.output,
         figures=rules.figures.output,
+        generated=generated_results(),
         cohort="<results>/cohort.tsv",
         split="<results>/split.tsv",
         audit=expand("<results>/{fold}/audit.tsv", fold=FOLDS),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
-        expansions=all_expansions,
+        expansions=all_moved,
+        inserted=all_inserted,
         predictions=trainings(f"{TRAINING}/predictions.h5"),
         skipped=skipped_tables,
         history=trainings(f"{TRAINING}/history.tsv"),
@@ -78,7 +80,7 @@ rule report:
         'python -m lungaug report --root "$LUNGAUG_RESULTS" --tables "$LUNGAUG_RESULTS/tables"'
         ' --figures "$LUNGAUG_RESULTS/figures"'
         ' --text "$LUNGAUG_TEXT" --cohort {input.cohort} --split {input.split} --audit {input.audit}'
-        " --slice-files {input.ingest} {input.preprocess} {input.expansions}"
+        " --slice-files {input.ingest} {input.preprocess} {input.expansions} {input.inserted}"
         " --predictions {input.predictions}"
         " --skipped {input.skipped} --history {input.history} --output {output}"
         " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

@@ -12,9 +12,7 @@ rule train_segmenter:
         split=ancient("<results>/split.tsv"),
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
-        expansions=lambda wildcards: expansions(
-            ARMS[wildcards.arm].operations, wildcards.fold
-        ),
+        expansions=lambda wildcards: expansions(ARMS[wildcards.arm], wildcards.fold),
     output:
         model=f"{TRAINING}/model.pt",
         history=f"{TRAINING}/history.tsv",

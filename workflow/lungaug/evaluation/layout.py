@@ -65,11 +65,11 @@ def main_table(
         row["slices"] = str(getattr(dice, "n_slices", 0))
         for group in ("pooled", "macro", *classes):
             name = "dice" if group == "pooled" else f"dice_{group}"
-            row[name] = _cell(cells.get((segmenter, arm, "dice", group)), decimals)
+            row[name] = score_cell(cells.get((segmenter, arm, "dice", group)), decimals)
         row["seed_sd"] = _number(getattr(dice, "seed_sd", math.nan), decimals + 1)
         for metric in (*OVERLAP_TITLES, *PLAIN_TITLES):
             cell = cells.get((segmenter, arm, metric, "pooled"))
-            row[metric] = _cell(cell, decimals, expected=row["patients"])
+            row[metric] = score_cell(cell, decimals, expected=row["patients"])
         for baseline in BASELINES:
             found = differences.get((segmenter, arm, baseline))
             row[f"difference_{baseline}"] = _signed_cell(found, decimals)
@@ -136,12 +136,16 @@ def as_markdown(main: pd.DataFrame, text: str) -> str:
     """Aligned Markdown, readable as plain text: a block after the other."""
     parts = []
     for block in blocks(main):
-        table = block_table(main, block)
-        widths = [max(len(v) for v in [c, *table[c]]) for c in table.columns]
-        lines = [_line(list(table.columns), widths), _line(["-" * w for w in widths], widths)]
-        lines += [_line(list(map(str, row)), widths) for row in table.itertuples(index=False)]
+        lines = markdown_lines(block_table(main, block))
         parts.append("\n".join([f"**{block.title}**", "", *lines]))
     return "\n\n".join([*parts, textwrap.fill(text, CAPTION_WIDTH)]) + "\n"
+
+
+def markdown_lines(table: pd.DataFrame) -> list[str]:
+    """The lines of a table of text, its columns aligned."""
+    widths = [max(len(v) for v in [c, *table[c]]) for c in table.columns]
+    lines = [_line(list(table.columns), widths), _line(["-" * w for w in widths], widths)]
+    return lines + [_line(list(map(str, row)), widths) for row in table.itertuples(index=False)]
 
 
 def as_latex(main: pd.DataFrame, text: str) -> str:
@@ -181,16 +185,7 @@ def block_table(main: pd.DataFrame, block: Block) -> pd.DataFrame:
     return table.iloc[:, [i for i in range(len(names)) if i not in empty]]
 
 
-def _in_order(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    order = arm_order(arm for _, arm in pairs)
-    return sorted(pairs, key=lambda pair: (pair[0], order.index(pair[1])))
-
-
-def _number(value: float, decimals: int) -> str:
-    return MISSING if math.isnan(value) else f"{value:.{decimals}f}"
-
-
-def _cell(row: object | None, decimals: int, expected: str | None = None) -> str:
+def score_cell(row: object | None, decimals: int, expected: str | None = None) -> str:
     """``0.41 [0.33, 0.49]``, or ``0.41 (n=4)``; n is also shown where it is not as expected."""
     if row is None:
         return MISSING
@@ -199,6 +194,15 @@ def _cell(row: object | None, decimals: int, expected: str | None = None) -> str
         return f"{value:.{decimals}f} (n={n})"
     count = f" (n={n})" if expected not in (None, str(n)) else ""
     return f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]{count}"
+
+
+def _in_order(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    order = arm_order(arm for _, arm in pairs)
+    return sorted(pairs, key=lambda pair: (pair[0], order.index(pair[1])))
+
+
+def _number(value: float, decimals: int) -> str:
+    return MISSING if math.isnan(value) else f"{value:.{decimals}f}"
 
 
 def _signed_cell(row: object | None, decimals: int) -> str:

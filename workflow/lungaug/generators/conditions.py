@@ -35,7 +35,19 @@ class Seen:
 
     @classmethod
     def of(cls, crops: Crops, min_nodules: int) -> Self:
-        """The conditions of some crops; below ``min_nodules`` of them nothing is conditional."""
+        """The conditions of some crops; below ``min_nodules`` of them nothing is conditional.
+
+        Raises:
+            InputError: no crops, or one without a diameter.
+        """
+        if not len(crops):
+            raise InputError("no crops to learn from; accepted: at least one")
+        wrong = np.flatnonzero(~(np.isfinite(crops.diameter_mm) & (crops.diameter_mm > 0)))
+        if len(wrong):
+            raise InputError(
+                f"crop {wrong[0]} of {crops.donor[wrong[0]]}: diameter "
+                f"{crops.diameter_mm[wrong[0]]} mm; accepted: above 0 (its slice needs a spacing)"
+            )
         present = set(crops.kind.tolist())
         return cls(
             tuple(kind for kind in NODULE_TYPES if kind in present),
@@ -86,8 +98,9 @@ class Seen:
     def features(self, conditions: Conditions) -> Tensor:
         """(N, n_features) float32: log diameter from -1 to 1 over those seen, then one-hot."""
         low, high = np.log(self.diameter_mm)
-        spread = max(float(high - low), 1e-6)
-        size = 2 * (np.log(conditions.diameter_mm) - low) / spread - 1
+        # No less than the margin: where all were of one size, a like one must not be far away.
+        half = max((high - low) / 2, np.log1p(_MARGIN))
+        size = (np.log(conditions.diameter_mm) - (low + high) / 2) / half
         kind = conditions.kind[:, None] == np.array(self.kinds)
         lung_rads = conditions.lung_rads[:, None] == np.array(self.classes)
         parts = np.concatenate([size[:, None], kind, lung_rads], axis=1)
@@ -132,11 +145,16 @@ class Embedding(nn.Module):
         )
         self.any = nn.Parameter(torch.zeros(width))
 
-    def forward(self, features: Tensor) -> Tensor:
+    def hidden(self, features: Tensor) -> Tensor:
+        """(B, 1) bool, which conditions a step hides; drawn from torch's global generator."""
+        if not self.training or self.dropout == 0:
+            return torch.zeros(len(features), 1, dtype=torch.bool, device=features.device)
+        return torch.rand(len(features), 1, device=features.device) < self.dropout
+
+    def forward(self, features: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Vectors; ``hidden`` is what two networks share that must hide the same conditions."""
         if not self.conditional:
             return self.any.expand(len(features), -1)
         vectors: Tensor = self.embed(features)
-        if not self.training or self.dropout == 0:
-            return vectors
-        dropped = torch.rand(len(features), 1, device=features.device) < self.dropout
-        return torch.where(dropped, self.any, vectors)
+        drawn = self.hidden(features) if hidden is None else hidden
+        return torch.where(drawn, self.any.to(vectors.dtype), vectors)

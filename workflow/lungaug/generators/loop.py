@@ -14,14 +14,32 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lungaug.errors import LungaugError
 from lungaug.generators.protocol import FitRun, HistoryRow
 from lungaug.generators.settings import BudgetSettings
+from lungaug.training.checkpoint import generator_states, set_generator_states
+from lungaug.training.loop import make_fabric
 
 logger = logging.getLogger(__name__)
+
+
+def make_mixed_fabric(device: str) -> Any:
+    """Fabric on one device: on a GPU that has bfloat16, layers work in it and weights do not.
+
+    Args:
+        device: auto, cpu or cuda.
+
+    Raises:
+        SettingError: another device, or cuda where there is none.
+    """
+    fabric = make_fabric(device)
+    if fabric.device.type != "cuda" or not torch.cuda.is_bf16_supported():
+        return fabric
+    return Fabric(accelerator="cuda", devices=1, precision="bf16-mixed")
 
 
 class FitError(LungaugError):
@@ -105,6 +123,7 @@ class _Loop:
     ) -> None:
         self.learner, self.n_crops, self.budget, self.run = learner, n_crops, budget, run
         self.phase, self.before = phase, before
+        self.title = f"{run.name} {phase}".strip()
         self.step = 0
         self.history: list[HistoryRow] = []
         self._sums: dict[str, Tensor] = {}
@@ -112,8 +131,11 @@ class _Loop:
         self._clock = (0, time.perf_counter())
 
     def resume(self) -> None:
+        before = generator_states()
         state = self.run.checkpoint.load() if self.run.checkpoint is not None else None
         if state is None or state["phase"] != self.phase:
+            # Reading a checkpoint sets the generators, here to where another phase left them.
+            set_generator_states(before)
             return
         self.learner.load_state_dict(state["learner"])
         self.step, self._since = int(state["step"]), int(state["since"])
@@ -121,7 +143,7 @@ class _Loop:
         device = self.run.fabric.device
         self._sums = {name: value.to(device) for name, value in state["sums"].items()}
         self._clock = (self.step, time.perf_counter())
-        logger.info("%s %s goes on after step %d", self.run.name, self.phase, self.step)
+        logger.info("%s goes on after step %d", self.title, self.step)
 
     def one_step(self, step: int) -> None:
         index = batch_index(self.run.seed, step, self.n_crops, self.budget.batch_size)
@@ -136,15 +158,20 @@ class _Loop:
         if last or self.step % self.budget.checkpoint_every == 0:
             self._save()
 
-    def _log(self) -> None:
+    def _means(self) -> dict[str, float]:
+        """Mean losses since the last row of the history."""
         n = self.step - self._since
         means = {name: float(total) / n for name, total in self._sums.items()}
         wrong = [name for name, mean in means.items() if not math.isfinite(mean)]
         if wrong:
             raise FitError(
-                f"{self.run.name}: {', '.join(wrong)} is no longer finite between steps "
+                f"{self.title}: {', '.join(wrong)} is no longer finite between steps "
                 f"{self._since + 1} and {self.step}; try a lower learning_rate"
             )
+        return means
+
+    def _log(self) -> None:
+        means = self._means()
         batches_per_epoch = max(self.n_crops // self.budget.batch_size, 1)
         row: HistoryRow = {"phase": self.phase, "step": self.step}
         row |= {"epoch": round(self.step / batches_per_epoch, 3), **means}
@@ -155,14 +182,17 @@ class _Loop:
         speed = (self.step - self._clock[0]) / max(now - self._clock[1], 1e-9)
         self._clock = (self.step, now)
         words = " ".join(f"{name} {mean:.4f}" for name, mean in means.items())
-        parts = (self.run.name, self.phase, self.step, self.budget.steps, words, speed)
-        logger.info("%s %s step %d/%d %s %.1f steps/s", *parts)
-        if row.get("note"):
-            logger.warning("%s %s step %d: %s", *parts[:3], row["note"])
+        parts = (self.title, self.step, self.budget.steps, words, speed)
+        logger.info("%s step %d/%d %s %.1f steps/s", *parts)
+        if row.get("note") and row["note"] not in [
+            known.get("note") for known in self.history[:-1]
+        ]:
+            logger.warning("%s step %d: %s", *parts[:2], row["note"])
 
     def _save(self) -> None:
         if self.run.checkpoint is None:
             return
+        self._means()  # a training that has come to nothing is not gone on with
         self.run.checkpoint.save(
             {
                 "phase": self.phase,

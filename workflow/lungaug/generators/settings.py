@@ -16,3 +16,14 @@ class BudgetSettings:
     log_every: int = setting(100, "steps between rows of the history", minimum=1)
     sheet_every: int = setting(500, "steps between sample sheets", minimum=1)
     checkpoint_every: int = setting(200, "steps between checkpoints", minimum=1)
+
+
+@dataclass(frozen=True)
+class CollapseSettings:
+    """What is called a collapse; it is named in the history and stops nothing."""
+
+    alike: float = setting(
+        0.3, "samples are alike below this share of the real crops' mean distance", minimum=0
+    )
+    silent_loss: float = setting(0.05, "a discriminator loss that teaches nothing", minimum=0)
+    silent_steps: int = setting(200, "steps in a row at such a loss", minimum=1)

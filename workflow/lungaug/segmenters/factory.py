@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lungaug.errors import FileFormatError, SettingError
-from lungaug.segmenters.settings import SegmenterSettings
+from lungaug.segmenters.settings import PLAIN, SegmenterSettings
 from lungaug.settings import from_mapping
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ MODEL_VERSION = 1
 
 
 def _unet(settings: SegmenterSettings, in_channels: int, **options: Any) -> Segmenter:
+    if settings.encoder == PLAIN:
+        from lungaug.segmenters.plain import PlainUNet
+
+        return PlainUNet(settings, in_channels, **options)
     from lungaug.segmenters.unet import UNet
 
     return UNet(settings, in_channels, **options)

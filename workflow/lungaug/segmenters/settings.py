@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from lungaug.settings import setting
 
+PLAIN = "plain"
+
 
 @dataclass(frozen=True)
 class SegmenterSettings:
@@ -14,7 +16,7 @@ class SegmenterSettings:
     encoder: str = setting(
         "resnet18",
         "encoder of segmentation-models-pytorch, or tu-<name> for one of timm; the published one "
-        "is vgg11",
+        "is vgg11; plain: a small one of this package, as wide as the decoder, quick without GPU",
     )
     encoder_depth: int = setting(
         5,

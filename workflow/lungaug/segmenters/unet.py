@@ -6,21 +6,16 @@ import difflib
 
 import segmentation_models_pytorch as smp
 import timm
-import torch
-from torch import Tensor
 from torch.nn import functional
 
 from lungaug.errors import SettingError
-from lungaug.segmenters.protocol import Batch, Loss, Segmenter, SegmenterSettings
+from lungaug.segmenters.logits import LogitSegmenter, checked_channels
+from lungaug.segmenters.protocol import Loss, SegmenterSettings
+from lungaug.segmenters.settings import PLAIN
 
-DECODER_CHANNELS = (256, 128, 64, 32, 16)
 
-
-class UNet(Segmenter):
+class UNet(LogitSegmenter):
     """U-Net with one output channel, for slices of any size.
-
-    Slices are padded below and on the right with 0 (air, at the network's door) to a multiple of
-    the encoder's stride, and the output is cropped.
 
     Args:
         settings: encoder and decoder.
@@ -41,9 +36,6 @@ class UNet(Segmenter):
         in_channels: int = 1,
         objective: Loss = functional.binary_cross_entropy_with_logits,
     ) -> None:
-        super().__init__()
-        self.stride = 2**settings.encoder_depth
-        self.objective = objective
         network = smp.Unet(
             encoder_name=settings.encoder,
             encoder_depth=settings.encoder_depth,
@@ -52,43 +44,7 @@ class UNet(Segmenter):
             in_channels=in_channels,
             classes=1,
         )
-        # A fifth faster on CPU, and what tensor cores want.
-        self.network = network.to(memory_format=torch.channels_last)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Logits, (N, 1, H, W), of images, (N, C, H, W)."""
-        height, width = image.shape[-2:]
-        padded = functional.pad(image, (0, -width % self.stride, 0, -height % self.stride))
-        logits: Tensor = self.network(padded.contiguous(memory_format=torch.channels_last))
-        return logits[..., :height, :width]
-
-    def loss(self, batch: Batch) -> Tensor:
-        return self.objective(self(batch.image), target_of(batch))
-
-    def predict(self, batch: Batch) -> Tensor:
-        return torch.sigmoid(self(batch.image))
-
-    def assess(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        logits = self(batch.image)
-        return self.objective(logits, target_of(batch)), torch.sigmoid(logits)
-
-
-def target_of(batch: Batch) -> Tensor:
-    """1 where there is any nodule, else 0; (N, 1, H, W) in the image's type."""
-    return (batch.nodule > 0).to(batch.image.dtype)
-
-
-def checked_channels(settings: SegmenterSettings) -> tuple[int, ...]:
-    """The decoder's channels, one for every halving of the encoder."""
-    depth = settings.encoder_depth
-    if settings.decoder_channels is None:
-        return DECODER_CHANNELS[-depth:]
-    if len(settings.decoder_channels) != depth or min(settings.decoder_channels) < 1:
-        raise SettingError(
-            f"decoder_channels: got {list(settings.decoder_channels)}; accepted: {depth} positive "
-            f"numbers, one for every halving of encoder_depth: {depth}"
-        )
-    return settings.decoder_channels
+        super().__init__(network, 2**settings.encoder_depth, objective)
 
 
 def checked_weights(settings: SegmenterSettings) -> str | bool | None:
@@ -114,7 +70,7 @@ def _known(name: str) -> bool:
     if name in smp.encoders.encoders or (name.startswith("tu-") and timm.is_model(name[3:])):
         return True
     names = [n for n in smp.encoders.get_encoder_names() if not n.startswith("timm-")]
-    names += [f"tu-{model}" for model in timm.list_models()]
+    names += [PLAIN, *(f"tu-{model}" for model in timm.list_models())]
     close = difflib.get_close_matches(name, names, n=5) or sorted(names)[:5]
     raise SettingError(
         f"encoder: got {name!r}; accepted: one of {len(names)} names, for example "

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from lungaug.arms import Arm, parse_arm
+from lungaug.arms import GENERATORS
 from lungaug.cohort import SLICE_COLUMNS, SPLIT_COLUMNS, read_table, write_table
-from lungaug.errors import InputError
+from lungaug.errors import InputError, SettingError
 from lungaug.evaluation.audit import (
     AuditSettings,
     Evidence,
+    Replay,
     audit,
     expansion_places,
     places_of,
     stop_if_failed,
 )
-from lungaug.listing import SliceFiles
-from lungaug.metalung.operations import DEFAULT_OPERATIONS, OPERATIONS, replay
+from lungaug.insertion.protocol import Hu, Labels, Pair
+from lungaug.insertion.replay import InsertionReplay
+from lungaug.listing import RealSlices, SliceFiles
+from lungaug.metalung.operations import OPERATIONS, replay
 from lungaug.store import Provenance
 
 log = logging.getLogger(__name__)
@@ -38,8 +43,10 @@ def run(
     split: Path,
     fold: str,
     arm: str,
+    origins: list[str],
     preprocess: list[Path],
     expansions: list[Path],
+    patches: list[Path],
     root: Path,
     output: Path,
     settings: Settings,
@@ -47,42 +54,71 @@ def run(
 ) -> None:
     """Write ``<arm>.tsv``, a row a training slice, once an audit of these rows has passed.
 
+    Args:
+        slices: ``slices.tsv`` of the fold.
+        split: ``split.tsv``.
+        fold: the fold.
+        arm: its name.
+        origins: of the slices that it adds, such as ``metalung:mirror`` or ``inserted:dcgan``.
+        preprocess: every preprocess file.
+        expansions: files with the slices that it adds.
+        patches: nodules that its generators made.
+        root: what the tables' paths are relative to.
+        output: ``<arm>.tsv``.
+        settings: of the audit.
+        provenance: unused; a table carries no attributes.
+
     Raises:
-        SettingError: the arm's name is unknown.
+        SettingError: there is no such origin.
         InputError: the arm adds nothing, or nothing in it has a nodule.
         LeakageError: the audit failed; ``<arm>.failed.tsv`` holds its findings.
     """
     output.unlink(missing_ok=True)
-    wanted = parse_arm(arm, list(OPERATIONS), list(DEFAULT_OPERATIONS))
+    known = [f"metalung:{name}" for name in OPERATIONS]
+    known += [f"inserted:{name}" for name in GENERATORS]
+    if not set(origins) <= set(known):
+        raise SettingError(f"origins: got {origins}; accepted: {', '.join(known)}")
     table, division = read_table(slices, SLICE_COLUMNS), read_table(split, SPLIT_COLUMNS)
     real_rows = table[table["role"] == "train"]
     with SliceFiles(root) as files:
         names = [files.name(path) for path in expansions]
-        origins = {f"metalung:{name}" for name in OPERATIONS}
-        places, wrong = expansion_places(files, names, origins, division, fold)
+        places, wrong = expansion_places(files, names, known, division, fold)
         described = [files.describe(place, "train") for place in places]
         added = pd.DataFrame(described, columns=list(SLICE_COLUMNS))
-        added = added[added["origin"].isin([f"metalung:{name}" for name in wanted.operations])]
+        added = added[added["origin"].isin(origins)]
         rows = pd.concat([real_rows, added], ignore_index=True) if len(added) else real_rows
         told = pd.concat([rows, table[table["role"] != "train"]], ignore_index=True)
         evidence = Evidence.of(files, preprocess, division, fold, told)
         training = places_of(rows, "train")
-        findings = audit(evidence, training, replay, settings.fingerprints, unscored=False)
+        again = _replay(files, evidence.real, patches)
+        findings = audit(evidence, training, again, settings.fingerprints, unscored=False)
     stop_if_failed([*wrong, *findings], output.with_suffix(".failed.tsv"))
-    _check(wanted, rows, fold)
+    _check(arm, origins, rows, fold)
     write_table(output, rows)
 
 
-def _check(arm: Arm, rows: pd.DataFrame, fold: str) -> None:
+def _replay(files: SliceFiles, real: RealSlices, patches: list[Path]) -> Replay:
+    """Altered slices made again, whatever made them."""
+    patches_of = {path.parent.name: path for path in patches}
+    inserted = InsertionReplay(files, real, patches_of.__getitem__)
+
+    def again(origin: str, hu: Hu, nodule: Labels, parameters: Mapping[str, Any]) -> Pair:
+        chosen = inserted if origin.startswith("inserted:") else replay
+        return chosen(origin, hu, nodule, parameters)
+
+    return again
+
+
+def _check(arm: str, origins: list[str], rows: pd.DataFrame, fold: str) -> None:
     counts = Counter(rows["origin"])
-    log.info("arm %s: %s", arm.name, ", ".join(f"{n} {origin}" for origin, n in counts.items()))
-    empty = [name for name in arm.operations if not counts[f"metalung:{name}"]]
-    if empty and len(empty) == len(arm.operations):
+    log.info("arm %s: %s", arm, ", ".join(f"{n} {origin}" for origin, n in counts.items()))
+    empty = [origin for origin in origins if not counts[origin]]
+    if empty and len(empty) == len(origins):
         raise InputError(
-            f"arm {arm.name}, fold {fold}: adds no slice, so it would be the arm without; "
-            "accepted: operations that apply somewhere (see metalung/*/*.skipped.tsv)"
+            f"arm {arm}, fold {fold}: adds no slice, so it would be the arm without; accepted: "
+            "what applies somewhere (see metalung/*/*.skipped.tsv, <fold>/inserted/*.skipped.tsv)"
         )
-    for name in empty:
-        log.warning("arm %s, fold %s: %s adds no slice", arm.name, fold, name)
+    for origin in empty:
+        log.warning("arm %s, fold %s: %s adds no slice", arm, fold, origin)
     if not (rows["n_nodule_px"] > 0).any():
-        raise InputError(f"arm {arm.name}, fold {fold}: no training slice has a nodule")
+        raise InputError(f"arm {arm}, fold {fold}: no training slice has a nodule")

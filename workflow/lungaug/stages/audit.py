@@ -10,14 +10,18 @@ from lungaug.cohort import SLICE_COLUMNS, SPLIT_COLUMNS, read_table
 from lungaug.evaluation.audit import (
     AuditSettings,
     Evidence,
+    Finding,
     audit,
     expansion_places,
     places_of,
     stop_if_failed,
     write_findings,
 )
+from lungaug.evaluation.crop_audit import check_crops
+from lungaug.imaging.crop import CropSettings
 from lungaug.listing import SliceFiles
 from lungaug.metalung.operations import OPERATIONS, replay
+from lungaug.settings import setting
 from lungaug.store import Provenance
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,8 @@ log = logging.getLogger(__name__)
 class Settings(AuditSettings):
     """How strict the audit is."""
 
+    crop: CropSettings = setting(CropSettings, "how nodules were cut; as in rois")
+
 
 def run(
     *,
@@ -35,12 +41,25 @@ def run(
     fold: str,
     preprocess: list[Path],
     expansions: list[Path],
+    rois: Path | None = None,
     root: Path,
     output: Path,
     settings: Settings,
     provenance: Provenance,
 ) -> None:
     """Write ``audit.tsv``: check, subject, outcome, detail.
+
+    Args:
+        slices: ``slices.tsv`` of the fold.
+        split: ``split.tsv``.
+        fold: the fold.
+        preprocess: every preprocess file.
+        expansions: files with altered slices of training patients.
+        rois: crops that generators learn from, where there are any.
+        root: what the tables' paths are relative to.
+        output: ``audit.tsv``.
+        settings: of the audit.
+        provenance: unused; a table carries no attributes.
 
     Raises:
         LeakageError: something failed; ``audit.failed.tsv`` holds all findings then, and there is
@@ -57,7 +76,18 @@ def run(
         findings = [
             *wrong,
             *audit(evidence, training, replay, settings.fingerprints, unscored=True),
+            *_crop_findings(evidence, rois, settings.crop),
         ]
     stop_if_failed(findings, output.with_suffix(".failed.tsv"))
     log.info("fold %s: %d training rows, no leakage found", fold, len(training))
     write_findings(output, findings)
+
+
+def _crop_findings(evidence: Evidence, rois: Path | None, settings: CropSettings) -> list[Finding]:
+    if rois is None:
+        return []
+    roles = evidence.roles
+    findings = list(check_crops(evidence.files, evidence.real, rois, roles, settings))
+    if any(finding.outcome == "failed" for finding in findings):
+        return findings
+    return [*findings, Finding("crops", evidence.fold, "passed", f"{rois.name}: cut again, equal")]

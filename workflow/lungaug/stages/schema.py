@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
+from lungaug.arms import GENERATORS
 from lungaug.configuration import SHARED
 from lungaug.imaging.contrast import ContrastSettings
 from lungaug.metalung.operations import DEFAULT_OPERATIONS, OPERATIONS
@@ -26,14 +27,30 @@ SECTIONS = (
     "select",
     "metalung",
     "audit",
+    "rois",
+    "train_generator",
+    "sample",
+    "insert",
     "arm",
     "train_segmenter",
     "evaluate",
+    "realism",
+    "realism_tables",
+    "reader_sheet",
     "tables",
+    "published",
     "figures",
+    "generated_figures",
     "report",
 )
-DERIVED = {"ingest": ("kind",), "arm": ("fingerprints",), "figures": ("threshold",)}
+DERIVED = {
+    "ingest": ("kind",),
+    "audit": ("crop",),
+    "arm": ("fingerprints",),
+    "realism": ("crop",),
+    "published": ("level",),
+    "figures": ("threshold",),
+}
 """Settings that the workflow fills from elsewhere in the configuration."""
 
 
@@ -64,7 +81,13 @@ class WorkflowSettings:
     arms: tuple[str, ...] = setting(
         ("none", "online", "metalung"), "training sets to compare", minItems=1
     )
+    mixed_generators: tuple[str, ...] = setting(
+        GENERATORS, "generators that arm mixed holds besides metalung", minItems=1
+    )
     segmenters: tuple[str, ...] = setting(("unet",), "networks to train", minItems=1)
+    published_scores: str | None = setting(
+        None, "published scores to show beside ours: segmenter, arm, metric, group, value"
+    )
     seeds: int = setting(2, "trainings of each arm, from different seeds", minimum=1)
     source: SourceSettings = setting(SourceSettings, "where the CT comes from")
     seed: int = setting(0, "seed of everything that is drawn", minimum=0)
@@ -91,6 +114,8 @@ def config_schema() -> dict[str, Any]:
     for section in SECTIONS:
         schema["properties"][section] = _section(section)
     schema["x-operations"] = list(OPERATIONS)
+    schema["properties"]["mixed_generators"]["items"] = {"enum": list(GENERATORS)}
+    schema["x-generators"] = list(GENERATORS)
     schema["x-default-operations"] = list(DEFAULT_OPERATIONS)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 

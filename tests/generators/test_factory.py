@@ -1,0 +1,118 @@
+"""Generators by name, saved and loaded whole; a file that is none says how to rebuild it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from generators.small_crops import blobs, circumstances
+from lungaug.errors import FileFormatError, SettingError
+from lungaug.generators import factory
+from lungaug.generators.all_settings import GeneratorsSettings
+from lungaug.settings import from_mapping
+
+CROPS = blobs(20)
+TINY = from_mapping(
+    GeneratorsSettings,
+    {
+        "vqvae": {
+            "widths": [4, 8],
+            "residual_layers": 1,
+            "residual_width": 4,
+            "codebook": {"size": 8, "width": 4},
+            "pixelcnn": {"layers": 2, "width": 8, "head": 8, "condition_width": 4},
+            "autoencoder": {"steps": 2, "batch_size": 4},
+            "prior": {"steps": 2, "batch_size": 4},
+        },
+        "dcgan": {"latent": 4, "width": 4, "budget": {"steps": 2, "batch_size": 4}},
+    },
+)
+
+
+@pytest.mark.parametrize("name", factory.GENERATORS)
+def test_a_generator_is_saved_and_loaded_whole(tmp_path: Path, name: str) -> None:
+    generator = factory.build(name, TINY)
+    generator.fit(CROPS, circumstances())
+    path = tmp_path / "model.pt"
+    factory.save(path, name, generator)
+    found, loaded = factory.load(path)
+    assert found == name
+    expected, samples = generator.sample(CROPS, seed=5), loaded.sample(CROPS, seed=5)
+    assert samples.hu.tobytes() == expected.hu.tobytes()
+    assert samples.mask.tobytes() == expected.mask.tobytes()
+    assert np.array_equal(samples.donor, expected.donor)
+    before = path.read_bytes()
+    factory.save(path, name, loaded)
+    assert path.read_bytes() == before
+
+
+def test_an_unknown_name_lists_those_like_it() -> None:
+    with pytest.raises(SettingError, match="got 'dcgam'; accepted: dcgan"):
+        factory.build("dcgam", TINY)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    generator = factory.build("dcgan", TINY)
+    generator.fit(CROPS, circumstances())
+    factory.save(tmp_path / "model.pt", "dcgan", generator)
+    return tmp_path / "model.pt"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
+def test_a_truncated_file_says_how_to_rebuild_it(model: Path, share: float) -> None:
+    whole = model.read_bytes()
+    model.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(FileFormatError, match=rf"{model}.*snakemake --force {model}"):
+        factory.load(model)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"generator_version": 99}, "not a generator of version 1"),
+        ({"generator": "dcgam"}, "dcgam"),
+        ({"state": {}}, "not a dcgan that this version wrote"),
+        ({"state": {"settings": {"new": 1}}}, "new: unknown setting"),
+    ],
+)
+def test_a_file_of_another_version_is_refused(
+    model: Path, change: dict[str, object], words: str
+) -> None:
+    torch.save({**torch.load(model, weights_only=True), **change}, model)
+    with pytest.raises(FileFormatError, match=rf"{words}.*snakemake --force"):
+        factory.load(model)
+
+
+def test_weights_of_another_network_are_refused(model: Path) -> None:
+    stored = torch.load(model, weights_only=True)
+    stored["state"]["settings"]["width"] = 8
+    torch.save(stored, model)
+    with pytest.raises(FileFormatError, match=r"size mismatch(.|\n)*snakemake --force"):
+        factory.load(model)
+
+
+@pytest.mark.parametrize("content", [b"", b"text\n", b"\x80\x02K\x01."])
+def test_a_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match="snakemake --force"):
+        factory.load(path)
+    torch.save([1, 2], path)
+    with pytest.raises(FileFormatError, match="not a generator of version"):
+        factory.load(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="snakemake --force"):
+        factory.load(tmp_path / "none.pt")
+
+
+def test_settings_and_names_cost_no_torch() -> None:
+    code = "import sys, lungaug.generators.factory; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

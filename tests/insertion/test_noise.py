@@ -1,0 +1,30 @@
+"""Noise and local means."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lungaug.insertion.noise import local_mean, missing_noise, noise_sd
+
+
+def test_the_local_mean_leaves_out_what_does_not_count() -> None:
+    hu = np.full((20, 20), -850)
+    hu[8:12, 8:12] = 50
+    assert local_mean(hu, hu < -500) == pytest.approx(-850, abs=0.01)
+
+
+def test_noise_is_told_from_structure() -> None:
+    rng = np.random.default_rng(0)
+    rows, cols = np.indices((60, 60))
+    smooth = 0.4 * (rows - 30) ** 2 - 12 * cols
+    everywhere = np.ones((60, 60), bool)
+    assert noise_sd(smooth, everywhere) < 3
+    assert noise_sd(smooth + rng.normal(0, 25, (60, 60)), everywhere) == pytest.approx(25, rel=0.1)
+
+
+def test_what_is_missing_brings_the_variance_up() -> None:
+    assert missing_noise(0, 20) == 1
+    assert missing_noise(12, 20) == pytest.approx(0.8)
+    assert missing_noise(30, 20) == 0
+    assert missing_noise(0, 0) == 0
