@@ -182,8 +182,8 @@ def _write_cohort(root: Path, material: Material) -> dict[str, Any]:
     fields["series"], fields["status"] = b"s", b"ok"
     fields["index"], fields["spacing_mm"] = np.arange(len(fields)), spacings
     fields["diameter_mm"][len(hosts) :] = 9
-    hu = np.stack([each.hu for each in (*hosts, *ill)])
-    labels = np.stack([each.nodule for each in (*hosts, *ill)])
+    hu = np.stack([*(host.hu for host in hosts), *(each.hu for each in ill)])
+    labels = np.stack([*(host.nodule for host in hosts), *(each.nodule for each in ill)])
     lung = np.stack([*(host.lung for host in hosts), *(_lung(each) for each in ill)])
     path = root / "slices.h5"
     with SliceWriter(path, MADE_BY) as writer:

@@ -1,6 +1,6 @@
 """``make bench``: every figure that is promised, beside its peer.
 
-    python -m benchmarks.run [--only images storage startup memory] [--write] [--check]
+    python -m benchmarks.run [--only images insertion …] [--write] [--check]
 
 ``--write`` puts the table into ``benchmarks/RESULTS.md``; with ``--check`` the exit status is 1 if
 a figure is missed. Run it on a machine that has nothing else to do.
@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import images, memory, startup, storage
+from benchmarks import images, insertion, memory, sampling, startup, storage
 from benchmarks.harness import Row, machine, table
 from benchmarks.slices import Material, material
 
@@ -36,6 +36,8 @@ def _images(on: Material) -> Iterable[Row]:
 
 PARTS: dict[str, Callable[[Material], Iterable[Row]]] = {
     "images": _images,
+    "insertion": lambda on: [*insertion.search(on, repeats=3), *insertion.stage(on)],
+    "sampling": lambda on: sampling.sampling(),
     "storage": lambda on: storage.random_reads(on, repeats=5),
     "startup": lambda on: startup.startup(repeats=5),
     "memory": lambda on: memory.peaks(),

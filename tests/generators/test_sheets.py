@@ -21,7 +21,7 @@ def test_a_sheet_shows_a_crop_as_it_is_and_outlined(tmp_path: Path) -> None:
     sheet = sheet_of(tmp_path / "new" / "sheet.png", 1)
     plain, outlined = sheet[:64, :64].astype(int), sheet[:64, 64:128].astype(int)
     assert (plain[..., 0] == plain[..., 2]).all()
-    hu = blobs(1).hu[0, 16, 16]
+    hu = float(blobs(1).hu[0, 16, 16])
     assert plain[32, 32, 0] == round(255 * (hu + 1000) / 1400)
     coloured = outlined[..., 0] != outlined[..., 2]
     nodule = np.kron(blobs(1).mask[0], np.ones((2, 2), bool))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from insertion.scene import SPACING_MM, disc, patch, slice_with_nodule
 from lungaug.errors import SettingError
 from lungaug.insertion.blend import (
     FeatherSettings,
@@ -15,7 +16,6 @@ from lungaug.insertion.blend import (
 )
 from lungaug.insertion.protocol import Refused
 from lungaug.insertion.resize import in_host_pixels
-from insertion.scene import SPACING_MM, disc, patch, slice_with_nodule
 
 SETTINGS = FeatherSettings()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lungaug.insertion.profile import depth_of, fall_of, lowered
 from insertion.scene import disc
+from lungaug.insertion.profile import depth_of, fall_of, lowered
 
 MASK = disc((21, 21), (10, 10), 7)
 DEPTH = depth_of(MASK)
@@ -30,6 +30,13 @@ def test_what_falls_far_enough_stays() -> None:
     real = np.choose(DEPTH, [-850, -400, -150, -60, -50]).astype(np.float32)
     assert np.array_equal(lowered(real, MASK, [300, 100, 10]), real)
     assert np.array_equal(lowered(real, MASK, []), real)
+
+
+def test_a_seam_of_chest_wall_is_no_denser_than_the_core() -> None:
+    seam = np.where(DEPTH == 0, -850, -500).astype(np.float32)
+    seam[(DEPTH == 1) & (np.arange(21) < 8)] = 50
+    assert lowered(seam, MASK, [0, 0, 0])[MASK].max() == -500
+    assert np.array_equal(lowered(seam, MASK, []), seam)
 
 
 def test_a_bright_border_does_not_count_as_fall() -> None:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from insertion.scene import patch
 from lungaug.crops import equivalent_diameter_mm
 from lungaug.insertion.protocol import Refused
 from lungaug.insertion.resize import MARGIN_PX, Shape, in_host_pixels
-from insertion.scene import patch
 
 spacing = st.floats(0.4, 1.2)
 

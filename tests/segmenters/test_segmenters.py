@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,10 +35,15 @@ def random_batch(n: int, height: int, width: int) -> Batch:
     return Batch(image, nodule)
 
 
-@pytest.fixture(params=sorted(factory.NETWORKS))
+PLAIN = SegmenterSettings("plain", encoder_depth=3, decoder_channels=(16, 8, 8))
+EVERY = {**dict.fromkeys(sorted(factory.NETWORKS), SMALL), "unet, plain": PLAIN}
+
+
+@pytest.fixture(params=EVERY)
 def segmenter(request: pytest.FixtureRequest) -> Segmenter:
     torch.manual_seed(0)
-    return factory.build(request.param, SMALL, objective=bce_dice)
+    name = request.param.partition(",")[0]
+    return factory.build(name, EVERY[request.param], objective=bce_dice)
 
 
 class TestEverySegmenter:
@@ -96,10 +103,10 @@ class TestEverySegmenter:
     def test_a_saved_network_comes_back(
         self, segmenter: Segmenter, tmp_path: Path, request: pytest.FixtureRequest
     ) -> None:
-        name = request.node.callspec.params["segmenter"]
+        which = request.node.callspec.params["segmenter"]
+        description = factory.describe(which.partition(",")[0], EVERY[which])
         path = tmp_path / "model.pt"
-        weights = segmenter.state_dict()
-        save_tensors(path, {**factory.describe(name, SMALL), "weights": weights})
+        save_tensors(path, {**description, "weights": segmenter.state_dict()})
         batch = random_batch(1, 32, 32)
         loaded = factory.load(path)
         torch.testing.assert_close(
@@ -112,14 +119,16 @@ def test_the_published_unet_has_the_published_number_of_parameters() -> None:
     assert sum(p.numel() for p in network.parameters()) == 18_252_881
 
 
+@pytest.mark.parametrize("encoder", ["plain", "tu-lcnet_035"])
 @pytest.mark.parametrize("depth", [3, 4, 5])
-def test_every_depth_has_a_default_decoder(depth: int) -> None:
-    network = factory.build("unet", SegmenterSettings("tu-lcnet_035", encoder_depth=depth))
+def test_every_depth_has_a_default_decoder(depth: int, encoder: str) -> None:
+    network = factory.build("unet", SegmenterSettings(encoder, encoder_depth=depth))
     assert network.predict(random_batch(2, 32, 32)).shape == (2, 1, 32, 32)
 
 
-def test_more_channels_come_in() -> None:
-    network = factory.build("unet", SMALL, in_channels=3)
+@pytest.mark.parametrize("settings", [SMALL, PLAIN])
+def test_more_channels_come_in(settings: SegmenterSettings) -> None:
+    network = factory.build("unet", settings, in_channels=3)
     batch = Batch(torch.rand(2, 3, 32, 32), torch.zeros(2, 1, 32, 32, dtype=torch.uint8))
     assert network.predict(batch).shape == (2, 1, 32, 32)
 
@@ -138,6 +147,17 @@ def test_more_channels_come_in() -> None:
         ),
         (
             "unet",
+            SegmenterSettings("plain", weights="imagenet"),
+            "weights: got 'imagenet'; accepted for plain: null",
+        ),
+        ("unet", SegmenterSettings("plane"), "encoder: got 'plane'.*plain"),
+        (
+            "unet",
+            SegmenterSettings("plain", decoder_channels=(8, 8)),
+            r"decoder_channels: got \[8, 8\]; accepted: 5 positive numbers",
+        ),
+        (
+            "unet",
             SegmenterSettings(decoder_channels=(8, 8)),
             r"decoder_channels: got \[8, 8\]; accepted: 5 positive numbers",
         ),
@@ -148,6 +168,28 @@ def test_what_does_not_exist_is_named_with_what_does(
 ) -> None:
     with pytest.raises(SettingError, match=message):
         factory.build(name, settings)
+
+
+@pytest.mark.parametrize("settings", [SMALL, PLAIN])
+def test_the_encoder_gives_its_maps_the_deepest_last(settings: SegmenterSettings) -> None:
+    segmenter = factory.build("unet", settings).eval()
+    maps = segmenter.get_submodule("network.encoder")(torch.rand(2, 1, 64, 64))
+    side = 64 // 2**settings.encoder_depth
+    assert maps[-1].shape[2:] == (side, side)
+
+
+def test_the_plain_network_needs_no_library_of_encoders() -> None:
+    program = (
+        "import sys\n"
+        "from lungaug.segmenters import factory\n"
+        "factory.build('unet', factory.SegmenterSettings('plain'))\n"
+        "sys.exit(' '.join({'segmentation_models_pytorch', 'timm'} & set(sys.modules)) or 0)\n"
+    )
+    paths = {"PYTHONPATH": ":".join(p for p in sys.path if p)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=paths, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no model"])

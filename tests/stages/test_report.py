@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 
 from lungaug.cohort import write_rows
 from lungaug.evaluation.audit import Finding, write_findings
-from lungaug.stages import figures, report, tables
+from lungaug.stages import figures, generated_figures, report, tables
 from lungaug.stages.report import SECTIONS
 from synthetic_results import MADE_BY, Plan, build
 
@@ -48,7 +49,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     return root, inputs
 
 
-def write(root: Path, inputs: dict[str, Any], name: str = "report.html") -> str:
+def write(
+    root: Path,
+    inputs: dict[str, Any],
+    name: str = "report.html",
+    realism: Path | None = None,
+    sheets: tuple[Path, ...] = (),
+) -> str:
     report.run(
         root=root,
         tables=root / "tables",
@@ -61,6 +68,8 @@ def write(root: Path, inputs: dict[str, Any], name: str = "report.html") -> str:
         skipped=[root / "ingest/b00.rejected.tsv", root / "metalung/mirror/b00.skipped.tsv"],
         history=inputs["history"],
         predictions=inputs["predictions"],
+        realism=realism,
+        sheets=list(sheets),
         output=root / name,
         settings=report.Settings(),
         provenance=MADE_BY,
@@ -150,9 +159,36 @@ def test_checks_of_the_audit_say_on_how_much(page: str) -> None:
 
 
 def test_every_figure_has_words() -> None:
-    words = yaml.safe_load((TEXT / "captions.yaml").read_text(encoding="utf-8"))
-    assert sorted(words) == sorted(figures.NAMES)
-    assert all(set(text) == {"title", "caption", "alt"} for text in words.values())
+    for name, stage in (("captions", figures), ("captions.generated", generated_figures)):
+        words = yaml.safe_load((TEXT / f"{name}.yaml").read_text(encoding="utf-8"))
+        assert sorted(words) == sorted(stage.NAMES)
+        assert all(set(text) == {"title", "caption", "alt"} for text in words.values())
+
+
+def test_generated_nodules_are_shown_where_there_are_any(
+    page: str, tmp_path: Path, made: tuple[Path, dict[str, Any]]
+) -> None:
+    assert "No arm of this run has generated nodules." in page
+    root = tmp_path / "phantom"
+    shutil.copytree(made[0], root)
+    main = [{"fold": "fixed", "generator": "dcgan", "variant": "tissue", "nodules": "9"}]
+    main[0]["KS pixels"] = "0.91, <yes>"
+    write_rows(root / "tables/realism_main.tsv", tuple(main[0]), main)
+    (root / "tables/realism_main.md").write_text("**Table**\n\n| a |\n\nWhat it\nsays.\n")
+    (root / "figures/generated.png").write_bytes(PNG)
+    notes = [{"figure": name, "note": "Fold fixed."} for name in generated_figures.NAMES]
+    write_rows(root / "figures/generated_notes.tsv", ("figure", "note"), notes)
+    inputs = {
+        name: [root / path.relative_to(made[0]) for path in paths]
+        for name, paths in made[1].items()
+    }
+    sheet = root / "fixed/reader/sheet.html"
+    shown = write(root, inputs, realism=root / "tables/realism_main.tsv", sheets=(sheet,))
+    assert "fixed/reader/sheet.html" in shown
+    assert "0.91, &lt;yes&gt;" in shown
+    assert "What it says." in shown
+    assert shown.count("Fold fixed.") == len(generated_figures.NAMES)
+    assert len(outline(shown).images) == 2
 
 
 def test_no_path_of_the_owner_is_shown(page: str, made: tuple[Path, dict[str, Any]]) -> None:

@@ -267,8 +267,13 @@ def test_an_unknown_device() -> None:
 
 
 def test_reproducible_puts_everything_back() -> None:
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    memory: Any = torch.utils.deterministic
+
+    def state() -> tuple[int, bool, bool]:
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        return torch.get_num_threads(), deterministic, memory.fill_uninitialized_memory
+
+    before = state()
     with reproducible(1, make_fabric("cpu")):
-        assert torch.get_num_threads() == 1
-        assert torch.are_deterministic_algorithms_enabled()
-    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+        assert state() == (1, True, False)
+    assert state() == before

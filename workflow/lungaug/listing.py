@@ -174,18 +174,19 @@ class RealSlices:
     Args:
         files: where they lie.
         names: of the preprocess files.
+        most: files whose keys stay in memory: a whole cohort's would take much.
     """
 
-    def __init__(self, files: SliceFiles, names: Iterable[str]) -> None:
+    def __init__(self, files: SliceFiles, names: Iterable[str], most: int = 4) -> None:
         self._files = files
+        self._most = most
         self._of_patient: dict[str, list[str]] = {}
         for name in names:
             for group in files.file(name).groups:
                 for patient in np.unique(files.file(name).slices(group)["patient"]):
                     held = self._of_patient.setdefault(patient.decode(), [])
                     held.extend([name] if name not in held else [])
-        self._name = ""
-        self._places: dict[str, Place] = {}
+        self._places: OrderedDict[str, dict[str, Place]] = OrderedDict()
 
     def find(self, key: str) -> Place | None:
         """Where the slice lies, or None."""
@@ -204,8 +205,10 @@ class RealSlices:
                     yield place
 
     def _index(self, name: str) -> dict[str, Place]:
-        # One file at a time: callers come file by file, and keys of a whole cohort take memory.
-        if name != self._name:
-            self._places = {slice_key(fields): place for place, fields in self._files.places(name)}
-            self._name = name
-        return self._places
+        if name not in self._places:
+            if len(self._places) >= self._most:
+                self._places.popitem(last=False)
+            rows = self._files.places(name)
+            self._places[name] = {slice_key(fields): place for place, fields in rows}
+        self._places.move_to_end(name)
+        return self._places[name]

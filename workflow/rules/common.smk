@@ -239,17 +239,11 @@ def all_inserted(wildcards):
     return of_generators(f"{RESULTS}/{{fold}}/inserted/{{generator}}.h5")
 
 
-def generated_results():
-    """What is told of generated nodules, if some arm has them."""
-    if not GENERATORS:
-        return []
-    return [
-        f"{RESULTS}/tables/realism_main.tsv",
-        f"{RESULTS}/tables/realism_main.md",
-        f"{RESULTS}/figures/generated_notes.tsv",
-        *(f"{RESULTS}/figures/{picture}.png" for picture in GENERATED_PICTURES),
-        *(f"{RESULTS}/{fold}/reader/sheet.html" for fold in FOLDS),
-    ]
+def generated_figures():
+    """The pictures of generated nodules, if some arm has them."""
+    names = [f"{picture}.png" for picture in GENERATED_PICTURES]
+    names += ["generated_notes.tsv"] if GENERATORS else []
+    return [f"{RESULTS}/figures/{name}" for name in names]
 
 
 def show_summary():

@@ -147,7 +147,11 @@ rule realism:
         runtime=120,
     params:
         code=code("realism"),
-        settings=settings("realism", crop=CONFIG["rois"]["crop"]),
+        settings=settings(
+            "realism",
+            crop=CONFIG["rois"]["crop"],
+            min_diameter_mm=CONFIG["rois"]["min_diameter_mm"],
+        ),
     shell:
         "python -m lungaug realism --fold {wildcards.fold} --generator {wildcards.generator}"
         " --rois {input.rois} --patches {input.patches} --inserted {input.inserted}"

@@ -50,7 +50,13 @@ rule report:
     input:
         tables=rules.tables.output,
         figures=rules.figures.output,
-        generated=generated_results(),
+        generated=generated_figures(),
+        realism=["<results>/tables/realism_main.tsv"] if GENERATORS else [],
+        sheets=(
+            expand("<results>/{fold}/reader/sheet.html", fold=FOLDS)
+            if GENERATORS
+            else []
+        ),
         cohort="<results>/cohort.tsv",
         split="<results>/split.tsv",
         audit=expand("<results>/{fold}/audit.tsv", fold=FOLDS),
@@ -82,5 +88,6 @@ rule report:
         ' --text "$LUNGAUG_TEXT" --cohort {input.cohort} --split {input.split} --audit {input.audit}'
         " --slice-files {input.ingest} {input.preprocess} {input.expansions} {input.inserted}"
         " --predictions {input.predictions}"
+        ' --realism "{input.realism}" --sheets {input.sheets}'
         " --skipped {input.skipped} --history {input.history} --output {output}"
         " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

@@ -152,20 +152,24 @@ def as_latex(main: pd.DataFrame, text: str) -> str:
     """A table environment a block (needs the package booktabs)."""
     parts = []
     for number, block in enumerate(blocks(main)):
-        table = block_table(main, block)
-        rows = [list(table.columns), *map(list, table.itertuples(index=False))]
-        lines = [" & ".join(_escaped(str(v)) for v in row) + r" \\" for row in rows]
         words = f"{block.title}. {text}" if number == 0 else f"{block.title}."
-        parts += [
-            r"\begin{table}\centering\small",
-            rf"\caption{{{_escaped(words)}}}",
-            rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}",
-            "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]),
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
+        parts += latex_lines(block_table(main, block), words)
     return "\n".join(parts)
+
+
+def latex_lines(table: pd.DataFrame, caption: str) -> list[str]:
+    """The lines of a table environment around a table of text."""
+    rows = [list(table.columns), *map(list, table.itertuples(index=False))]
+    lines = [" & ".join(_escaped(str(v)) for v in row) + r" \\" for row in rows]
+    return [
+        r"\begin{table}\centering\small",
+        rf"\caption{{{_escaped(caption)}}}",
+        rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}",
+        "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]),
+        r"\end{tabular}",
+        r"\end{table}",
+        "",
+    ]
 
 
 def block_table(main: pd.DataFrame, block: Block) -> pd.DataFrame:

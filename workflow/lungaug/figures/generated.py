@@ -76,13 +76,11 @@ class Canvas:
         return self.figure.add_axes((*box, width / self.width, height / self.height))
 
     def image(self, hu: NDArray[Any], left: int, top: int, side: int, title: str = "") -> Any:
-        """HU in a box of that side, enlarged by the largest whole factor that fits."""
-        factor = side // max(hu.shape)
-        shape = np.array(hu.shape) * factor if factor else np.array(hu.shape) * side / max(hu.shape)
-        height, width = shape
-        axis = self.axes(left + (side - width) // 2, top + (side - height) // 2, width, height)
+        """HU from there on, enlarged by the largest whole factor that keeps within ``side``."""
+        height, width = drawn_size(hu.shape, side)
+        axis = self.axes(left, top, width, height)
         low, high = self.window_hu
-        smooth: dict[str, Any] = {} if factor else {"interpolation": "antialiased"}
+        smooth: dict[str, Any] = {"interpolation": "antialiased"} if max(hu.shape) > side else {}
         show(axis, hu, vmin=low, vmax=high, **smooth)
         self.words(title, left, top - 5, size=7.5)
         return axis
@@ -91,6 +89,12 @@ class Canvas:
         """Text whose lower left corner is there."""
         at = left / self.width, 1 - bottom / self.height
         self.figure.text(*at, text, ha="left", va="bottom", **options)
+
+
+def drawn_size(shape: tuple[int, ...], side: int) -> tuple[int, int]:
+    """Height and width of an image in a figure; only what is larger than ``side`` shrinks."""
+    factor = max(side // max(shape), min(1.0, side / max(shape)))
+    return round(shape[0] * factor), round(shape[1] * factor)
 
 
 def samples_figure(
@@ -166,7 +170,9 @@ def inserted_figure(rows: dict[str, list[InsertedExample]], window_hu: tuple[int
     rows = {name: examples for name, examples in rows.items() if examples}
     if not rows:
         return note("no nodule was inserted.")
-    row_height = HEAD_PX + 2 * (TITLE_PX + GAP_PX) + SLICE_PX + ZOOM_PX
+    first = [one for examples in rows.values() for one in examples[0].all if one is not None]
+    slice_px = max(drawn_size(one.hu.shape, SLICE_PX)[0] for one in first)
+    row_height = HEAD_PX + 2 * (TITLE_PX + GAP_PX) + slice_px + ZOOM_PX
     columns = max(3, max(len(examples) for examples in rows.values()) * 3 * ZOOM_PX // SLICE_PX)
     canvas = Canvas.of(
         columns * (SLICE_PX + GAP_PX) + GAP_PX, len(rows) * row_height + GAP_PX, window_hu
@@ -175,7 +181,7 @@ def inserted_figure(rows: dict[str, list[InsertedExample]], window_hu: tuple[int
         top = number * row_height
         canvas.words(name, GAP_PX, top + HEAD_PX - 6, size=11, weight="bold")
         _whole_slices(canvas, examples[0], top + HEAD_PX + TITLE_PX)
-        zooms_top = top + HEAD_PX + 2 * TITLE_PX + GAP_PX + SLICE_PX
+        zooms_top = top + HEAD_PX + 2 * TITLE_PX + GAP_PX + slice_px
         for place, example in enumerate(examples):
             _zooms(canvas, example, GAP_PX + place * 3 * (ZOOM_PX + GAP_PX // 2), zooms_top)
     return canvas.figure

@@ -102,7 +102,9 @@ def _realism_legend(figure: Figure, generators: list[str]) -> None:
     handles.append(Line2D([], [], **hollow, label="published insertion"))  # type: ignore[arg-type]
     handles.append(Patch(facecolor=YARDSTICK, label="real-to-real interval"))
     columns = min(len(handles), 6)
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns, fontsize=9)
+    figure.legend(
+        handles=handles, loc="outside upper left", ncols=columns, fontsize=9, frameon=False
+    )
 
 
 def generator_curves(history: pd.DataFrame) -> Figure:
@@ -124,7 +126,7 @@ def generator_curves(history: pd.DataFrame) -> Figure:
         _curves(axis, rows)
         axis.set_title(f"{title}\n{words}".rstrip(), loc="left", fontsize=9)
         axis.set(yscale="log", xlabel="optimiser step")
-        axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
+        axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8, frameon=False)
     return figure
 
 

@@ -14,7 +14,7 @@ from lungaug.settings import setting
 class RateSettings:
     """Learning rates of Adam, one after the other."""
 
-    values: tuple[float, ...] = setting((1e-3, 3e-4, 1e-4), "learning rates, in order")
+    values: tuple[float, ...] = setting((3e-3, 1e-3, 3e-4), "learning rates, in order")
     changes_at: tuple[float, ...] = setting(
         (0.6, 0.9), "share of the steps after which each next rate holds, rising"
     )
@@ -95,7 +95,7 @@ class VqvaeSettings:
     )
     nodule_weight: float = setting(
         1.0,
-        "weight of errors in and next to the nodule, beside all pixels'; published 0",
+        "weight of errors in and next to the nodule, besides all; published 0",
         minimum=0,
     )
     flips: bool = setting(

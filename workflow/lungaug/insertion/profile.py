@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lungaug.insertion.protocol import Mask
 
 DEEPEST_PX = 4
+_BORDER_PX = 2  # how far a seam reaches in
 
 
 def depth_of(mask: Mask) -> NDArray[np.intp]:
@@ -47,18 +48,25 @@ def lowered(hu: NDArray[np.float32], mask: Mask, fall: Sequence[int]) -> NDArray
     """The patch, its HU lowered towards the border where they fall less than a real nodule's.
 
     It decides ranks only: without it the values that a real nodule has at its border would lie
-    anywhere in a patch that has no such border.
+    anywhere in a patch that has no such border. The border is nowhere denser than the middle of
+    the core either: a patch that lay on the pleura has a seam of chest wall, and in the host
+    nothing but lung is around it.
 
     Args:
         hu: (h, w), HU of the patch.
         mask: (h, w), the nodule.
         fall: the real nodule's, from the border inwards; empty changes nothing.
     """
+    if not fall:
+        return hu
     depth = depth_of(mask)
+    deepest = int(depth.max())
+    core = np.median(hu[depth == deepest])
+    capped = np.where(depth <= min(_BORDER_PX, deepest - 1), np.minimum(hu, core), hu)
     lacking = np.zeros(DEEPEST_PX + 1, np.float32)
-    for d, (own, wanted) in enumerate(zip(fall_of(hu, mask), fall, strict=False), start=1):
+    for d, (own, wanted) in enumerate(zip(fall_of(capped, mask), fall, strict=False), start=1):
         lacking[d] = max(wanted - own, 0)
-    return np.asarray(hu - lacking[depth], np.float32)
+    return np.asarray(capped - lacking[depth], np.float32)
 
 
 def _mean(values: NDArray[Any], otherwise: float) -> float:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from lungaug.errors import InputError
+from lungaug.insertion.protocol import rng_of
 from lungaug.metalung.blur import BLUR
 from lungaug.metalung.mirror import MIRROR
 from lungaug.metalung.noise import NOISE_NODULE, NOISE_SLICE
@@ -41,9 +41,7 @@ def rng_for(seed: int, key: str, operation: str, copy: int) -> np.random.Generat
         operation: its name.
         copy: 0, 1, … for several results of one operation on one slice.
     """
-    words = f"{seed}\n{key}\n{operation}\n{copy}".encode()
-    digest = np.frombuffer(hashlib.sha256(words).digest(), "<u4")
-    return np.random.default_rng(digest.astype(np.uint32, copy=False))
+    return rng_of(seed, key, operation, copy)
 
 
 def replay(origin: str, hu: Hu, nodule: Labels, parameters: Mapping[str, Any]) -> Pair:

@@ -157,9 +157,10 @@ def _samples(files: Files, settings: Settings) -> Figure:
     return samples_figure(rows, settings.window_hu)
 
 
-def _crop(crops: Crops, i: int, *words: str) -> ShownCrop:
-    told = [*words, f"{crops.diameter_mm[i]:.1f} mm", str(crops.kind[i]).replace("_", " ")]
-    return ShownCrop(", ".join(w for w in told if w), crops.hu[i], crops.mask[i])
+def _crop(crops: Crops, i: int, before: str = "", after: str = "") -> ShownCrop:
+    words = after or str(crops.kind[i]).replace("_", " ")
+    title = f"{before} {crops.diameter_mm[i]:.1f} mm, {words}".strip()
+    return ShownCrop(title, crops.hu[i], crops.mask[i])
 
 
 def _pairs(files: Files, settings: Settings) -> Figure:
@@ -178,8 +179,8 @@ def _pairs(files: Files, settings: Settings) -> Figure:
 
 def _pair(made: Crops, real: Crops, row: dict[str, Any]) -> tuple[ShownCrop, ShownCrop]:
     """A patch and its training crop, the latter in the pose in which they are nearest."""
-    patch = _crop(made, int(row["patch"]), "patch")
-    roi = _crop(real, int(row["roi"]), f"training, distance {row['distance']:.2f}")
+    patch = _crop(made, int(row["patch"]), after=f"distance {row['distance']:.2f}")
+    roi = _crop(real, int(row["roi"]), "training")
     degrees = float(row.get("degrees", 0.0))
     return patch, posed(roi, row.get("flip") == "yes", degrees)
 

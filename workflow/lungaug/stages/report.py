@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
 import struct
 from collections import Counter
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import yaml
 from lungaug import __version__
 from lungaug.cohort import CLASSES, read_table, write_text
 from lungaug.evaluation.layout import block_table, blocks
+from lungaug.evaluation.realism.layout import main_blocks
 from lungaug.evaluation.scores import TESTED
 from lungaug.evaluation.trainings import Training, training_of
 from lungaug.store import Provenance, SliceFile
@@ -29,6 +31,7 @@ SECTIONS = (
     ("main-table", "Main table"),
     ("comparisons", "Comparisons"),
     ("figures", "Figures"),
+    ("generated", "Generated nodules"),
     ("trainings", "Trainings"),
     ("rejected", "Rejected and skipped"),
     ("split", "Split"),
@@ -77,6 +80,8 @@ def run(
     skipped: list[Path],
     history: list[Path],
     predictions: list[Path],
+    realism: Path | None = None,
+    sheets: list[Path],
     output: Path,
     settings: Settings,
     provenance: Provenance,
@@ -92,6 +97,8 @@ def run(
         slice_files: of ingest, preprocess and the operations: what made them is shown.
         skipped: every table of rejected files and skipped slices.
         history, predictions: of every training.
+        realism: ``realism_main.tsv``; None in a run without generators.
+        sheets: ``<fold>/reader/sheet.html``, where there are any.
         output: the page.
         settings: none.
         provenance: unused; the page shows that of the files.
@@ -110,7 +117,8 @@ def run(
         version=__version__,
         cohort_name=root.name,
         landing=_paragraphs(text / "landing.md"),
-        figures=_pictures(figures, text / "captions.yaml"),
+        figures=_pictures(figures, text / "captions.yaml", "notes.tsv"),
+        **_generated(root, realism, sheets, figures, text),
         **_patients(cohort, split, audit),
         **_results(tables),
         **_trainings(trainings),
@@ -194,11 +202,33 @@ def _results(tables: Path) -> dict[str, Any]:
     }
 
 
-def _pictures(folder: Path, captions: Path) -> list[Picture]:
+def _generated(
+    root: Path, realism: Path | None, sheets: list[Path], figures: Path, text: Path
+) -> dict[str, Any]:
+    """Realism table and figures of generated nodules; empty in a run without generators."""
+    if realism is None:
+        return {
+            "realism": [],
+            "realism_caption": "",
+            "generated": [],
+            "sheets": [],
+        }
+    main = pd.read_csv(realism, sep="\t", dtype=str, keep_default_na=False)
+    words = realism.with_suffix(".md").read_text(encoding="utf-8").strip().split("\n\n")[-1]
+    return {
+        "realism": [(title, _table(block)) for title, block in main_blocks(main)],
+        "realism_caption": " ".join(words.split()),
+        "generated": _pictures(figures, text / "captions.generated.yaml", "generated_notes.tsv"),
+        "sheets": [os.path.relpath(path, root) for path in sorted(sheets)],
+    }
+
+
+def _pictures(folder: Path, captions: Path, notes_name: str) -> list[Picture]:
     """The figures in the order of the captions, each with what the stage noted of it."""
     words: dict[str, dict[str, str]] = yaml.safe_load(captions.read_text(encoding="utf-8"))
-    table = read_table(folder / "notes.tsv", ("figure", "note")).fillna("")
-    notes = dict(zip(table["figure"], table["note"].astype(str), strict=True))
+    table = read_table(folder / notes_name, ("figure", "note"))
+    told = table["note"].map(lambda note: note if isinstance(note, str) else "")
+    notes = dict(zip(table["figure"], told, strict=True))
     return [_picture(folder / f"{n}.png", words[n], notes.get(n, "")) for n in words]
 
 

@@ -47,7 +47,7 @@ DERIVED = {
     "ingest": ("kind",),
     "audit": ("crop",),
     "arm": ("fingerprints",),
-    "realism": ("crop",),
+    "realism": ("crop", "min_diameter_mm"),
     "published": ("level",),
     "figures": ("threshold",),
 }

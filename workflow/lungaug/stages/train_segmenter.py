@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lungaug.cohort import SLICE_COLUMNS, read_table
-from lungaug.errors import InputError, LeakageError, SettingError
+from lungaug.errors import InputError, SettingError
+from lungaug.evaluation.audit_outcome import check_audit
 from lungaug.imaging.contrast import ContrastSettings, network_input
 from lungaug.segmenters import factory
 from lungaug.segmenters.settings import SegmenterSettings
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from lungaug.training.loop import Fit
 
 logger = logging.getLogger(__name__)
-
-PASSED = ("passed", "note")
 
 
 @dataclass(frozen=True)
@@ -134,24 +133,6 @@ def run(
         # Only now, with the kept step on disk, are test slices opened.
         write_predictions(predictions, job, fitted, fabric, provenance)
     saved.remove()
-
-
-def check_audit(audit: Path) -> None:
-    """Nothing, where every check of the audit passed.
-
-    Raises:
-        LeakageError: one did not, or none was made.
-    """
-    rows = read_table(audit, ("check", "subject", "outcome", "detail"))
-    failed = rows[~rows["outcome"].isin(PASSED)]
-    if rows.empty:
-        raise LeakageError(f"{audit}: no check was made; accepted: an audit whose checks passed")
-    if len(failed):
-        first = failed.iloc[0]
-        raise LeakageError(
-            f"{audit}: {len(failed)} checks did not pass; the first: {first['check']}, "
-            f"{first['subject']}: {first['outcome']} {first['detail']}"
-        )
 
 
 def read_tables(arm: Path, slices: Path) -> Tables:

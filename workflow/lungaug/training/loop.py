@@ -288,14 +288,15 @@ def make_fabric(device: str) -> Any:
 def reproducible(threads: int, fabric: Any) -> Iterator[None]:
     """Within: torch's number of threads, and on the CPU its deterministic algorithms only."""
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    filling = torch.utils.deterministic.fill_uninitialized_memory
+    memory: Any = torch.utils.deterministic
+    filling = memory.fill_uninitialized_memory
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(before[1] or fabric.device.type == "cpu")
     # Only helps to find reads of memory that nothing was written to, and takes a tenth of a step.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    memory.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
-        torch.utils.deterministic.fill_uninitialized_memory = filling
+        memory.fill_uninitialized_memory = filling

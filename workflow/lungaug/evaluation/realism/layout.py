@@ -12,7 +12,7 @@ import pandas as pd
 
 from lungaug.cohort import read_table
 from lungaug.errors import InputError
-from lungaug.evaluation.layout import CAPTION_WIDTH, MISSING, _escaped, markdown_lines
+from lungaug.evaluation.layout import CAPTION_WIDTH, MISSING, latex_lines, markdown_lines
 from lungaug.evaluation.realism.rows import (
     COLUMNS,
     PATCHES,
@@ -106,7 +106,8 @@ def main_rows(table: pd.DataFrame, decimals: int = 2) -> pd.DataFrame:
 def as_markdown(main: pd.DataFrame) -> str:
     """Aligned Markdown: a block after the other, then what must be known to read it."""
     parts = [
-        "\n".join([f"**{title}**", "", *markdown_lines(block)]) for title, block in _blocks(main)
+        "\n".join([f"**{title}**", "", *markdown_lines(block)])
+        for title, block in main_blocks(main)
     ]
     return "\n\n".join([*parts, textwrap.fill(CAPTION, CAPTION_WIDTH)]) + "\n"
 
@@ -114,32 +115,20 @@ def as_markdown(main: pd.DataFrame) -> str:
 def as_latex(main: pd.DataFrame) -> str:
     """A table environment a block (needs the package booktabs)."""
     parts = []
-    for number, (title, block) in enumerate(_blocks(main)):
-        lines = [
-            " & ".join(_escaped(str(cell)) for cell in row) + r" \\"
-            for row in [list(block.columns), *map(list, block.itertuples(index=False))]
-        ]
-        words = f"{title}. {CAPTION}" if number == 0 else f"{title}."
-        parts += [
-            r"\begin{table}\centering\small",
-            rf"\caption{{{_escaped(words)}}}",
-            rf"\begin{{tabular}}{{{'l' * len(block.columns)}}}",
-            *[r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"],
-            r"\end{tabular}",
-            r"\end{table}",
-            "",
-        ]
+    for number, (title, block) in enumerate(main_blocks(main)):
+        parts += latex_lines(block, f"{title}. {CAPTION}" if number == 0 else f"{title}.")
     return "\n".join(parts)
 
 
-Cells = dict[tuple[str, str, str, str], dict[Any, Any]]
-
-
-def _blocks(main: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def main_blocks(main: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of :func:`main_rows` in parts that fit a page, each with its title."""
     keys = ["fold"] if main["fold"].nunique() > 1 else []
     for title, columns in _BLOCKS.items():
         shown = [c for c in columns if c in main.columns]
         yield title, main[[*keys, "generator", "variant", "nodules", *shown]]
+
+
+Cells = dict[tuple[str, str, str, str], dict[Any, Any]]
 
 
 def _row(cells: Cells, generator: str, variant: str, decimals: int) -> dict[str, str]:

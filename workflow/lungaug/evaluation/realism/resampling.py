@@ -131,7 +131,8 @@ def ratio_of(
         return ratio, Interval()
     positive = real[1:] > 0
     resamples = np.divide(values[1:], real[1:], out=np.full(len(real) - 1, np.nan), where=positive)
-    centre = float(np.nanmedian(resamples))
+    usable = resamples[np.isfinite(resamples)]
+    centre = float(np.median(usable)) if len(usable) else math.nan
     if not (centre > 0 and ratio > 0):
         return ratio, Interval()
     return ratio, interval_of(resamples * (ratio / centre), level, n_patients)

@@ -1,0 +1,150 @@
+"""Rows of the realism table, and the table that people read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lungaug.cohort import write_rows
+from lungaug.errors import InputError
+from lungaug.evaluation.realism.distances import kernel_distance, kolmogorov_smirnov
+from lungaug.evaluation.realism.layout import as_latex, as_markdown, main_rows, realism_table
+from lungaug.evaluation.realism.resampling import Group, Sample
+from lungaug.evaluation.realism.rows import (
+    COLUMNS,
+    PATCHES,
+    PUBLISHED,
+    REAL,
+    TISSUE,
+    Measure,
+    Row,
+    as_records,
+    judged,
+    measured,
+)
+
+
+def sample(seed: int, n_patients: int, shift: float = 0.0) -> Sample:
+    rng = np.random.default_rng(seed)
+    owners = [f"p{i // 4}" for i in range(4 * n_patients)]
+    return Group.of(owners, 200, rng=rng).sample(rng.normal(shift, 1, 4 * n_patients))
+
+
+def rows_of(n_patients: int, measure: Measure) -> dict[str, Row]:
+    generated = {TISSUE: sample(2, 8), PUBLISHED: sample(3, 8, 6.0)}
+    training, held_out = sample(0, n_patients), sample(1, n_patients)
+    sizes = {TISSUE: 32, PUBLISHED: 32, REAL: 4 * n_patients}
+    found = measured(measure, generated, training, held_out, sizes, 0.95)
+    return {row.variant: row for row in found}
+
+
+KS = Measure("ks", "pixels", kolmogorov_smirnov, gate=True)
+
+
+def test_what_is_alike_lies_within_and_what_is_not_beyond() -> None:
+    rows = rows_of(8, KS)
+    assert rows[TISSUE].within == "yes"
+    assert rows[PUBLISHED].within == "no"
+    assert rows[PUBLISHED].value == pytest.approx(1, abs=0.02)
+    real = rows[REAL]
+    assert (rows[TISSUE].real_value, rows[TISSUE].real_high) == (real.value, real.high)
+    assert rows[TISSUE].ratio == pytest.approx(rows[TISSUE].value / real.value)
+    assert rows[PUBLISHED].ratio_low < rows[PUBLISHED].ratio < rows[PUBLISHED].ratio_high
+
+
+def test_few_patients_give_values_without_intervals_and_say_so() -> None:
+    for row in rows_of(2, KS).values():
+        assert math.isfinite(row.value)
+        assert math.isnan(row.low)
+        assert row.within == ""
+        assert "no interval: 2 patients on the smaller side, 5 needed" in row.note
+
+
+def test_a_real_distance_below_zero_gives_no_ratio_and_says_so() -> None:
+    def distance(first: Sample, second: Sample) -> np.ndarray:
+        return np.full(201, -0.25)
+
+    row = rows_of(8, Measure("kid", "texture", distance, note="a note"))[TISSUE]
+    assert math.isnan(row.ratio)
+    assert row.note == "a note; no ratio: real-to-real distance -0.25"
+
+
+def test_an_empty_set_has_a_row_that_says_why() -> None:
+    nothing = Group.of([], 200, rng=np.random.default_rng(0)).sample(np.empty((0, 3)))
+    held = Group.of(list("abcdef"), 200, rng=np.random.default_rng(0)).sample(np.eye(6)[:, :3])
+    measure = Measure("kid", "texture", kernel_distance)
+    row = measured(measure, {TISSUE: nothing}, held, held, {TISSUE: 0, REAL: 6}, 0.95)[0]
+    assert math.isnan(row.value)
+    assert "no value: too few nodules or patients" in row.note
+
+
+def test_numbers_are_rounded_and_missing_ones_empty() -> None:
+    (record,) = as_records([Row(TISSUE, "ks", "pixels", 0.12345678, low=-1e-9)], "g", "fixed")
+    assert tuple(record) == COLUMNS
+    assert (record["value"], record["low"], record["high"]) == (0.123457, 0.0, "")
+    assert judged(0.2, 0.2) == "yes"
+    assert judged(0.2, math.nan) == judged(math.nan, 0.2) == ""
+
+
+def write(folder: Path, generator: str, fold: str = "fixed") -> Path:
+    keys = {TISSUE: 1.0, PUBLISHED: 7.0}
+    rows = [
+        Row(v, "ks", s, 0.1 * r, 0.05, 0.2, 0.1, 0.04, 0.3, r, n=9, within="yes" if r < 3 else "no")
+        for v, r in keys.items()
+        for s in ("pixels", "mean", "sd")
+    ]
+    rows += [Row(v, "frechet", "texture", 5, 4, 6, 2.5, 2, 3, 2, 1.5, 2.5) for v in keys]
+    rows += [Row(v, "kid", "texture", 0.5, 0.1, 1, -0.01, -0.2, 0.2) for v in keys]
+    rows += [Row(v, "rim_auc", "ring", 0.6, 0.4, 0.62, n=9) for v in keys]
+    rows += [Row(v, "changed_outside", "slices", 0.0) for v in keys]
+    rate = 0.9 if generator == "copypaste" else 0.04
+    rows += [Row(PATCHES, "copy_rate", "patches", rate, real_value=0.05)]
+    rows += [Row(PATCHES, "ms_ssim", "patches", 0.3, real_value=0.1)]
+    rows += [Row(REAL, "ks", "pixels", 0.1, 0.04, 0.3, n=20)]
+    path = folder / fold / f"{generator}.tsv"
+    write_rows(path, COLUMNS, as_records(rows, generator, fold))
+    return path
+
+
+def test_main_rows_pair_everybody_with_copypaste(tmp_path: Path) -> None:
+    paths = [write(tmp_path, name) for name in ("dcgan", "copypaste")]
+    table = realism_table(paths)
+    assert list(table.columns) == list(COLUMNS)
+    main = main_rows(table)
+    assert main["generator"].tolist() == ["real patients", *["copypaste"] * 2, *["dcgan"] * 2]
+    dcgan = main.iloc[3]
+    assert dcgan["KS pixels"] == "1.00, yes"
+    assert main.iloc[4]["KS pixels"] == "7.00, no"
+    assert dcgan["Fréchet"] == "2.00 [1.50, 2.50]"
+    assert dcgan["KID texture"] == "0.500 (real -0.010)"
+    assert dcgan["KID encoder"] == "–"
+    assert "KID Inception" not in main
+    assert (dcgan["copy rate"], dcgan["copy rate of copypaste"]) == ("0.04", "0.90")
+    assert dcgan["MS-SSIM"] == "0.30 (real 0.10)"
+    assert dcgan["rim AUC"] == "0.60 [0.40, 0.62]"
+    assert dcgan["changed outside"] == "0"
+    assert main.iloc[0]["KS pixels"] == "0.10 [0.04, 0.30]"
+    pd.testing.assert_frame_equal(table, realism_table(paths[::-1]))
+
+
+def test_texts_have_a_block_after_the_other(tmp_path: Path) -> None:
+    main = main_rows(realism_table([write(tmp_path, "dcgan"), write(tmp_path, "dcgan", "cv1")]))
+    text, latex = as_markdown(main), as_latex(main)
+    assert text.count("**") == 6
+    assert "| fold" in text
+    assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == 3
+    assert main["copy rate of copypaste"].eq("–").all()
+    single = as_markdown(main_rows(realism_table([write(tmp_path, "dcgan")])))
+    assert "| fold" not in single
+
+
+def test_no_table_or_one_twice(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no realism table"):
+        realism_table([])
+    path = write(tmp_path, "dcgan")
+    with pytest.raises(InputError, match="two realism tables"):
+        realism_table([path, path])
