@@ -43,7 +43,7 @@ schema: $(INSTALLED)  ## the configuration's schema from the stages' settings
 	$(RUN) python -m lungaug schema --output $(SCHEMA)
 
 pictures: run  ## the README's pictures, from the demo
-	cp results/phantom/figures/{main,predictions,metalung}.png docs/
+	cp results/phantom/figures/{main,predictions,metalung,inserted,realism}.png docs/
 
 lock:  ## pin every dependency anew
 	uv pip compile pyproject.toml --group dev --universal --generate-hashes \

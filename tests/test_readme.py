@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from lungaug import configuration
+from lungaug.stages import score_reader
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -39,7 +41,13 @@ def test_the_example_configuration_is_accepted(tmp_path: Path) -> None:
     sheet.touch()
     values["source"].update(root=str(tmp_path), sheet=str(sheet), masks=str(tmp_path))
     full = configuration.checked(values, configuration.load_schema())
-    assert full["arms"] == ["none", "online", "metalung", "metalung+online"]
+    assert full["arms"] == ["none", "online", "metalung", "copypaste", "dcgan", "mixed+online"]
+
+
+def test_the_scoring_command_names_options_that_exist() -> None:
+    (command,) = re.findall(r"python -m lungaug score_reader (.*)", README)
+    accepted = inspect.signature(score_reader.run).parameters
+    assert set(re.findall(r"--(\w+)", command)) <= set(accepted)
 
 
 def test_the_continuous_check_runs_the_commands_of_the_readme() -> None:

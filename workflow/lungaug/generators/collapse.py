@@ -30,7 +30,8 @@ def alike(samples: Tensor, real_spread: float, settings: CollapseSettings) -> st
     share = spread(samples) / real_spread if real_spread > 0 else 1.0
     if len(samples) < 2 or share >= settings.alike:
         return ""
-    return f"collapse: samples are alike ({share:.2f} of the real crops' mean distance)"
+    limit = settings.alike
+    return f"collapse: samples are alike (below {limit:g} of the real crops' mean distance)"
 
 
 class Silence:
@@ -51,8 +52,8 @@ class Silence:
         n_steps = 0 if self.steps is None else int(self.steps)
         if n_steps < self.settings.silent_steps:
             return ""
-        limit = self.settings.silent_loss
-        return f"collapse: discriminator loss below {limit:g} for {n_steps} steps"
+        limit, least = self.settings.silent_loss, self.settings.silent_steps
+        return f"collapse: discriminator loss below {limit:g} for {least} steps or more"
 
     def state_dict(self) -> dict[str, int]:
         return {"steps": 0 if self.steps is None else int(self.steps)}

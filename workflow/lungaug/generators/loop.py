@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -185,8 +184,8 @@ class _Loop:
         words = " ".join(f"{name} {mean:.4f}" for name, mean in means.items())
         parts = (self.title, self.step, self.budget.steps, words, speed)
         logger.info("%s step %d/%d %s %.1f steps/s", *parts)
-        if row.get("note") and _bare(row["note"]) not in [
-            _bare(known.get("note", "")) for known in self.history[:-1]
+        if row.get("note") and row["note"] not in [
+            known.get("note") for known in self.history[:-1]
         ]:
             logger.warning("%s step %d: %s", *parts[:2], row["note"])
 
@@ -205,8 +204,3 @@ class _Loop:
                 "sums": {name: value.detach().cpu() for name, value in self._sums.items()},
             }
         )
-
-
-def _bare(note: str) -> str:
-    """A note without its figures: the same fault a little later is no news."""
-    return re.sub(r"[\d.]+", "", note)
