@@ -6,6 +6,7 @@ surroundings, and the nodule's mask. The file is a slice file with one group.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
@@ -27,6 +28,8 @@ from lungaug.store import (
 NODULE_TYPES = ("solid", "part_solid", "ground_glass")
 CUT = "cut"
 GENERATED = "generated"
+ROIS = "rois"
+"""In the sources of generated crops: digest of the crops that their generator was fitted to."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,17 @@ def write_crops(
     crops: Crops,
     provenance: Provenance,
     storage: StorageSettings | None = None,
+    sources: Mapping[str, str] | None = None,
 ) -> None:
-    """Write crops as a slice file, row for row; ``host`` is the slice that a crop was cut from."""
+    """Write crops as a slice file, row for row; ``host`` is the slice that a crop was cut from.
+
+    Args:
+        path: to write.
+        crops: the rows.
+        provenance: stored in the file.
+        storage: compression.
+        sources: digests of what generated crops were made from; see :data:`ROIS`.
+    """
     slices = empty_slices(len(crops))
     for name in ("patient", "lung_rads", "donor", "origin"):
         slices[name] = np.char.encode(getattr(crops, name).astype(str), "ascii")
@@ -92,7 +104,7 @@ def write_crops(
     slices["spacing_mm"] = crops.spacing_mm
     slices["status"] = np.char.encode(crops.kind.astype(str), "ascii")
     slices["parameters"] = [pack_parameters({"label": int(label)}) for label in crops.label]
-    with SliceWriter(path, provenance, storage) as writer:
+    with SliceWriter(path, provenance, storage, sources=sources) as writer:
         if len(crops):
             writer.append(slices, hu=crops.hu, nodule=crops.mask.astype(np.uint8))
 

@@ -130,6 +130,7 @@ class SliceWriter:
         provenance: stored as attributes.
         storage: compression.
         parent: the slice file whose images this one refers to, row for row.
+        sources: digests of what the rows were made from, by name.
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class SliceWriter:
         provenance: Provenance,
         storage: StorageSettings | None = None,
         parent: Path | None = None,
+        sources: Mapping[str, str] | None = None,
     ) -> None:
         self.path = path
         self._storage = storage or StorageSettings()
@@ -146,6 +148,7 @@ class SliceWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = h5py.File(self._part, "w", libver="v110")
         self._write_attributes(provenance, parent)
+        self._file.attrs["sources"] = json.dumps(dict(sources or {}), sort_keys=True)
 
     def append(self, slices: NDArray[np.void], **images: NDArray[Any]) -> None:
         """Append slices of one size.
@@ -254,6 +257,11 @@ class SliceFile:
     def content_digest(self) -> str:
         """SHA-256 over everything appended, in order."""
         return str(self._file.attrs["content_digest"])
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Digests of what the rows were made from, by name."""
+        return dict(json.loads(str(self._file.attrs.get("sources", "{}"))))
 
     @property
     def groups(self) -> list[str]:

@@ -1,0 +1,102 @@
+"""Whole runs with generated nodules, and what reruns when a part of them changes."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from workflow_runs import Copy, Run
+
+pytestmark = pytest.mark.slow
+
+OF_ONE = {"train_generator": 1, "sample": 1, "insert": 1, "realism": 1}
+OF_BOTH = {name: 2 for name in OF_ONE}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    copy = Copy.of_repository(tmp_path_factory.mktemp("generated") / "repository")
+    run = snakemake(copy)
+    assert run.status == 0, run.output
+    return copy
+
+
+@pytest.fixture
+def copy(finished: Copy, tmp_path: Path) -> Iterator[Copy]:
+    copy = finished.clone(tmp_path / "repository")
+    yield copy
+    shutil.rmtree(copy.root)
+
+
+def snakemake(copy: Copy, *arguments: str) -> Run:
+    return copy.snakemake(*arguments, config="generated")
+
+
+def would_run(copy: Copy) -> Counter[str]:
+    run = snakemake(copy, "--dry-run")
+    assert run.status == 0, run.output
+    return run.jobs
+
+
+def test_a_finished_run_left_everything_and_has_nothing_to_do(copy: Copy) -> None:
+    results = copy.root / "results" / "generated"
+    names = [
+        "tables/realism_main.md",
+        "figures/inserted.png",
+        "fixed/reader/sheet.html",
+        "fixed/generators/gaussian/sheets/final.png",
+        "fixed/inserted/copypaste.published.h5",
+    ]
+    for name in names:
+        assert (results / name).stat().st_size > 0
+    assert 'id="figure-realism"' in (results / "report.html").read_text(encoding="utf-8")
+    assert not list((results / "checkpoints").glob("*"))
+    arm = (results / "fixed/arms/gaussian+mirror.tsv").read_text(encoding="utf-8")
+    assert {"inserted:gaussian", "metalung:mirror"} <= set(arm.split("\t"))
+    assert would_run(copy) == Counter()
+
+
+def test_code_of_one_generator_reruns_it_alone(copy: Copy) -> None:
+    path = copy.root / "workflow" / "lungaug" / "generators" / "gaussian.py"
+    path.write_text(path.read_text("utf-8") + "\n_UNUSED = 1\n", encoding="utf-8")
+    jobs = would_run(copy)
+    assert {name: jobs[name] for name in OF_ONE} == OF_ONE
+    assert (jobs["arm"], jobs["train_segmenter"]) == (1, 1)
+    assert not {"rois", "audit", "metalung"} & set(jobs)
+
+
+def test_a_setting_of_one_generator_reruns_it_alone(copy: Copy) -> None:
+    copy.edit("tests/config/generated.yaml", "insert:", "train_generator: {gaussian: {edge_mm: 0.8}}\ninsert:")
+    jobs = would_run(copy)
+    assert {name: jobs[name] for name in OF_ONE} == OF_ONE
+    assert (jobs["arm"], jobs["train_segmenter"]) == (1, 1)
+
+
+def test_a_setting_of_the_insertion_trains_no_generator(copy: Copy) -> None:
+    copy.edit("tests/config/generated.yaml", "insert:", "insert:\n  ratio: 0.5")
+    jobs = would_run(copy)
+    assert not {"train_generator", "sample"} & set(jobs)
+    assert (jobs["insert"], jobs["realism"]) == (2, 2)
+    # Arm `none` has no inserted slice.
+    assert (jobs["arm"], jobs["train_segmenter"]) == (2, 2)
+
+
+def test_other_crops_rerun_all_generators(copy: Copy) -> None:
+    copy.edit("tests/config/generated.yaml", "insert:", "rois: {crop: {fov_mm: 40}}\ninsert:")
+    jobs = would_run(copy)
+    assert {name: jobs[name] for name in OF_BOTH} == OF_BOTH
+    assert (jobs["rois"], jobs["audit"]) == (1, 1)
+
+
+def test_a_patch_from_elsewhere_stops_the_arm(copy: Copy) -> None:
+    """The other generator's patches under this one's name: the record no longer yields the file."""
+    folder = copy.root / "results" / "generated" / "fixed" / "generators"
+    shutil.copy2(folder / "copypaste" / "patches.h5", folder / "gaussian" / "patches.h5")
+    name = "results/generated/fixed/arms/gaussian+mirror.tsv"
+    run = snakemake(copy, name, "--forcerun", name)
+    assert run.status != 0
+    assert "failures of the audit" in run.output
