@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,11 @@ import yaml
 
 from lungaug import configuration
 from lungaug.errors import SettingError
+from lungaug.evaluation.published import read_published
+from lungaug.generators.dcgan_settings import PUBLISHED as DCGAN
+from lungaug.generators.vqvae_settings import PUBLISHED as VQVAE
+from lungaug.generators.vqvae_settings import VqvaeSettings
+from lungaug.settings import from_mapping
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SCHEMA = configuration.load_schema()
@@ -89,3 +95,21 @@ def test_a_stage_gets_its_section_the_shared_settings_and_nothing_else() -> None
 def test_the_configurations_that_come_along_are_valid(path: str) -> None:
     values = yaml.safe_load((REPOSITORY / path).read_text(encoding="utf-8"))
     assert configuration.checked(values, SCHEMA)["cohort"]
+
+
+def test_the_thesis_is_as_published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LUNGAUG_DATA", str(tmp_path))
+    monkeypatch.chdir(REPOSITORY)
+    text = (REPOSITORY / "workflow/presets/thesis.yaml").read_text(encoding="utf-8")
+    full = configuration.checked(yaml.safe_load(text), configuration.load_schema())
+    told = read_published(REPOSITORY / full["published_scores"])
+    assert list(dict.fromkeys(told["arm"])) == full["arms"]
+    assert len(told) == 8 * len(full["arms"])
+    generators = full["train_generator"]
+    vqvae = from_mapping(VqvaeSettings, generators["vqvae"])
+    assert dataclasses.replace(vqvae, min_nodules=0) == dataclasses.replace(VQVAE, min_nodules=0)
+    assert {name: generators["dcgan"][name] for name in DCGAN if name != "budget"} == {
+        name: value for name, value in DCGAN.items() if name != "budget"
+    }
+    budget = DCGAN["budget"]
+    assert {name: generators["dcgan"]["budget"][name] for name in budget} == budget

@@ -11,7 +11,8 @@ import pandas as pd
 
 from insertion.scene import crops_of, patch
 from lungaug.cohort import SLICE_COLUMNS, write_table
-from lungaug.crops import Crops, write_crops
+from lungaug.crops import ROIS, Crops, write_crops
+from lungaug.imaging.crop import cut
 from lungaug.insertion.hosts import HostSettings
 from lungaug.listing import SliceFiles
 from lungaug.stages import insert
@@ -30,13 +31,38 @@ def patches(n: int = 5, **changes: Any) -> Crops:
     return crops_of(made, origin=f"generated:{GENERATOR}")
 
 
+def crop_of(cohort: SmallCohort, key: str) -> Crops:
+    """The first nodule of a real slice, cut as the settings' defaults have it."""
+    patient, _, index = key.split("/")
+    row, hu, nodule = cohort.slice(patient, int(index))
+    crop = cut(hu, nodule, 1, row["spacing_mm"])
+    return Crops(
+        diameter_mm=np.array([crop.diameter_mm], np.float32),
+        kind=np.array([crop.kind]),
+        lung_rads=np.array([row["lung_rads"].decode()]),
+        hu=crop.hu[None],
+        mask=crop.mask[None],
+        patient=np.array([patient]),
+        donor=np.array([key]),
+        label=np.array([1]),
+        spacing_mm=np.array([crop.spacing_mm], np.float32),
+        origin=np.array(["cut:scaled"]),
+    )
+
+
+def write_patches(path: Path, made: Crops, fitted_to: str = "") -> None:
+    """Write patches of a model that was fitted to the fold's crops, or to those of a digest."""
+    with SliceFile(path.parents[2] / "rois.h5") as file:
+        digest = fitted_to or file.content_digest
+    write_crops(path, made, MADE_BY, sources={ROIS: digest})
+
+
 def write_inputs(cohort: SmallCohort, made: Crops | None = None) -> dict[str, Any]:
     """The arguments of the stage; its inputs are written below the cohort's root."""
     folder = cohort.root / FOLD
-    rois = crops_of([patch(4.0)], donor=DONOR, label=1, origin="cut:scaled")
-    write_crops(folder / "rois.h5", rois, MADE_BY)
+    write_crops(folder / "rois.h5", crop_of(cohort, DONOR), MADE_BY)
     patches_file = folder / "generators" / GENERATOR / "patches.h5"
-    write_crops(patches_file, patches() if made is None else made, MADE_BY)
+    write_patches(patches_file, patches() if made is None else made)
     with SliceFiles(cohort.root) as files:
         rows = [
             files.describe(place, cohort.roles[fields["patient"].decode()])

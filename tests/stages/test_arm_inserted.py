@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +12,23 @@ import pandas as pd
 import pytest
 
 from forged_expansions import choose
-from insertion.inserting import DONOR, GENERATOR, patches, run, write_inputs
+from insertion.inserting import (
+    DONOR,
+    GENERATOR,
+    crop_of,
+    patches,
+    run,
+    write_inputs,
+    write_patches,
+)
 from lungaug.cohort import read_table
-from lungaug.crops import write_crops
-from lungaug.errors import LeakageError
+from lungaug.crops import Crops, write_crops
+from lungaug.errors import FileFormatError, LeakageError
 from lungaug.stages import arm
 from lungaug.store import SliceFile, SliceWriter
 from small_cohort import MADE_BY, SmallCohort
 
+PATCHES = f"fixed/generators/{GENERATOR}/patches.h5"
 Rows = list[tuple[np.void, np.ndarray, np.ndarray]]
 
 
@@ -26,9 +37,9 @@ def cohort(tmp_path: Path) -> SmallCohort:
     return SmallCohort(tmp_path)
 
 
-def inserted(cohort: SmallCohort) -> Rows:
+def inserted(cohort: SmallCohort, made: Crops | None = None) -> Rows:
     """What the insertion makes, honestly."""
-    with SliceFile(run(write_inputs(cohort))) as file:
+    with SliceFile(run(write_inputs(cohort, made))) as file:
         (stacks,) = file.groups
         return [
             (row.copy(), file.image("hu", stacks, i), file.image("nodule", stacks, i))
@@ -50,7 +61,8 @@ def arm_of(cohort: SmallCohort, rows: Rows) -> pd.DataFrame:
         origins=[f"inserted:{GENERATOR}"],
         preprocess=cohort.preprocess,
         expansions=[path],
-        patches=[cohort.root / "fixed/generators" / GENERATOR / "patches.h5"],
+        patches=[cohort.root / PATCHES],
+        rois=cohort.root / "fixed/rois.h5",
         root=cohort.root,
         output=output,
         settings=arm.Settings(),
@@ -109,7 +121,47 @@ def test_one_changed_pixel_far_from_the_nodule_stops_the_arm(cohort: SmallCohort
 
 def test_patches_made_anew_after_the_insertion_stop_the_arm(cohort: SmallCohort) -> None:
     rows = inserted(cohort)
-    path = cohort.root / "fixed/generators" / GENERATOR / "patches.h5"
-    write_crops(path, patches().take([4, 3, 2, 1, 0]), MADE_BY)
+    write_patches(cohort.root / PATCHES, patches().take([4, 3, 2, 1, 0]))
     with pytest.raises(LeakageError, match="pixels"):
+        arm_of(cohort, rows)
+
+
+def test_patches_of_a_model_of_other_crops_stop_the_arm(cohort: SmallCohort) -> None:
+    rows = inserted(cohort)
+    write_patches(cohort.root / PATCHES, patches(), fitted_to="0" * 64)
+    with pytest.raises(LeakageError, match="fitted to other crops"):
+        arm_of(cohort, rows)
+
+
+def test_crops_of_a_held_out_patient_stop_the_arm(cohort: SmallCohort) -> None:
+    """The model is of these crops, but these are not of training patients."""
+    rows = inserted(cohort)
+    write_crops(cohort.root / "fixed/rois.h5", crop_of(cohort, "p5/s0/0002"), MADE_BY)
+    write_patches(cohort.root / PATCHES, patches())
+    with pytest.raises(LeakageError, match="holds pixels of p5, who has test"):
+        arm_of(cohort, rows)
+
+
+@pytest.mark.parametrize("turn", [lambda hu: hu, lambda hu: np.rot90(hu[:, :, ::-1], 1, (1, 2))])
+def test_a_held_out_nodule_as_a_networks_own_stops_the_arm(
+    cohort: SmallCohort, turn: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    real = crop_of(cohort, "p5/s0/0002")
+    own = replace(
+        real,
+        hu=np.ascontiguousarray(turn(real.hu)),
+        mask=np.ascontiguousarray(turn(real.mask)),
+        patient=np.array([""]),
+        donor=np.array([""]),
+        label=np.array([0]),
+        origin=np.array([f"generated:{GENERATOR}"]),
+    )
+    with pytest.raises(LeakageError, match="is the held-out nodule p5/s0/0002, nodule 1"):
+        arm_of(cohort, inserted(cohort, own))
+
+
+def test_patches_without_their_crops_are_refused(cohort: SmallCohort) -> None:
+    rows = inserted(cohort)
+    (cohort.root / "fixed/rois.h5").unlink()
+    with pytest.raises(FileFormatError, match="no such file"):
         arm_of(cohort, rows)

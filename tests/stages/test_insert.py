@@ -82,8 +82,12 @@ def test_few_hosts_are_used_again_with_other_patches(cohort: SmallCohort) -> Non
 
 
 def test_no_more_than_every_patch_in_every_host(cohort: SmallCohort) -> None:
-    rows = rows_of(run(write_inputs(cohort, patches(1)), ratio=9.0))
-    assert len(rows) == len(TRAINING) * (6 - len(WITH_NODULE))
+    arguments = write_inputs(cohort, patches(1))
+    rows = rows_of(run(arguments, ratio=9.0, compare_published=0))
+    n_hosts = len(TRAINING) * (6 - len(WITH_NODULE))
+    assert len(rows) == n_hosts
+    reasons = read_table(arguments["skipped"])["reason"].tolist()
+    assert reasons == ["patch 0: every host has it already"] * (9 * N_REAL - n_hosts)
 
 
 def test_several_nodules_a_slice(cohort: SmallCohort) -> None:

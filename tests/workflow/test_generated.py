@@ -70,7 +70,11 @@ def test_code_of_one_generator_reruns_it_alone(copy: Copy) -> None:
 
 
 def test_a_setting_of_one_generator_reruns_it_alone(copy: Copy) -> None:
-    copy.edit("tests/config/generated.yaml", "insert:", "train_generator: {gaussian: {edge_mm: 0.8}}\ninsert:")
+    copy.edit(
+        "tests/config/generated.yaml",
+        "insert:",
+        "train_generator: {gaussian: {edge_mm: 0.8}}\ninsert:",
+    )
     jobs = would_run(copy)
     assert {name: jobs[name] for name in OF_ONE} == OF_ONE
     assert (jobs["arm"], jobs["train_segmenter"]) == (1, 1)

@@ -43,6 +43,11 @@ rule arm:
             f"{RESULTS}/{wildcards.fold}/generators/{name}/patches.h5"
             for name in ARMS[wildcards.arm].generators
         ],
+        rois=lambda wildcards: (
+            [f"{RESULTS}/{wildcards.fold}/rois.h5"]
+            if ARMS[wildcards.arm].generators
+            else []
+        ),
         expansions=lambda wildcards: expansions(ARMS[wildcards.arm], wildcards.fold),
     output:
         "<results>/{fold}/arms/{arm}.tsv",
@@ -58,10 +63,11 @@ rule arm:
     params:
         origins=lambda wildcards: ARMS[wildcards.arm].origins,
         code=arm_code,
-        settings=settings("arm", fingerprints=CONFIG["audit"]["fingerprints"]),
+        settings=arm_settings,
     shell:
         "python -m lungaug arm --slices {input.slices} --split {input.split}"
         " --fold {wildcards.fold} --arm {wildcards.arm} --origins {params.origins}"
         " --preprocess {input.preprocess} --patches {input.patches}"
+        ' --rois "{input.rois}"'
         ' --expansions {input.expansions} --root "$LUNGAUG_RESULTS" --output {output}'
         " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

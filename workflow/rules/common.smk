@@ -72,8 +72,19 @@ def code(stage, unused=()):
 def arm_code(wildcards):
     """What an arm does not add it need not replay: that code does not make it stale."""
     arm = ARMS[wildcards.arm]
-    unused = {"metalung.operations": arm.operations, "insertion.replay": arm.generators}
+    unused = {
+        "metalung.operations": arm.operations,
+        "insertion.replay": arm.generators,
+        "evaluation.crop_audit": arm.generators,
+        "evaluation.patch_audit": arm.generators,
+    }
     return code("arm", tuple(name for name, used in unused.items() if not used))
+
+
+def arm_settings(wildcards):
+    """How an arm is audited; how nodules are cut matters to those with generators."""
+    cutting = {"crop": CONFIG["rois"]["crop"]} if ARMS[wildcards.arm].generators else {}
+    return settings("arm", fingerprints=CONFIG["audit"]["fingerprints"], **cutting)
 
 
 def generator_code(stage, generator):

@@ -151,6 +151,7 @@ rule realism:
             "realism",
             crop=CONFIG["rois"]["crop"],
             min_diameter_mm=CONFIG["rois"]["min_diameter_mm"],
+            feather_px=CONFIG["insert"]["insertion"]["feather"]["width_px"],
         ),
     shell:
         "python -m lungaug realism --fold {wildcards.fold} --generator {wildcards.generator}"

@@ -100,6 +100,8 @@ class Donors:
         if not len(rows):
             rows = np.arange(len(self._kind))
         away = np.abs(self._log_mm[rows] - np.log(max(diameter_mm, _LEAST_MM)))
+        # Where no size is known, all are alike; else one of unknown size is like none.
+        away = np.where(np.isnan(away), 0.0 if np.isnan(away).all() else np.inf, away)
         order = np.argsort(away, kind="stable")[:n_nearest]
         near = rows[order[away[order] <= max(_ALIKE, float(away[order[0]]))]]
         return self._donors[int(near[rng.integers(len(near))])]

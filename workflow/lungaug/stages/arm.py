@@ -17,16 +17,21 @@ from lungaug.errors import InputError, SettingError
 from lungaug.evaluation.audit import (
     AuditSettings,
     Evidence,
+    Finding,
     Replay,
     audit,
     expansion_places,
     places_of,
     stop_if_failed,
 )
+from lungaug.evaluation.crop_audit import check_crops
+from lungaug.evaluation.patch_audit import check_patches
+from lungaug.imaging.crop import CropSettings
 from lungaug.insertion.protocol import Hu, Labels, Pair
 from lungaug.insertion.replay import InsertionReplay
 from lungaug.listing import RealSlices, SliceFiles
 from lungaug.metalung.operations import OPERATIONS, replay
+from lungaug.settings import setting
 from lungaug.store import Provenance
 
 log = logging.getLogger(__name__)
@@ -35,6 +40,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Settings(AuditSettings):
     """How strictly the arm is audited: as the audit of its fold."""
+
+    crop: CropSettings = setting(CropSettings, "how nodules were cut; as in rois")
 
 
 def run(
@@ -47,6 +54,7 @@ def run(
     preprocess: list[Path],
     expansions: list[Path],
     patches: list[Path],
+    rois: Path | None = None,
     root: Path,
     output: Path,
     settings: Settings,
@@ -63,6 +71,7 @@ def run(
         preprocess: every preprocess file.
         expansions: files with the slices that it adds.
         patches: nodules that its generators made.
+        rois: crops that its generators were fitted to; needed with patches.
         root: what the tables' paths are relative to.
         output: ``<arm>.tsv``.
         settings: of the audit.
@@ -91,10 +100,29 @@ def run(
         evidence = Evidence.of(files, preprocess, division, fold, told)
         training = places_of(rows, "train")
         again = _replay(files, evidence.real, patches)
-        findings = audit(evidence, training, again, settings.fingerprints, unscored=False)
+        findings = [
+            *audit(evidence, training, again, settings.fingerprints, unscored=False),
+            *_generated(evidence, patches, rois, settings.crop),
+        ]
     stop_if_failed([*wrong, *findings], output.with_suffix(".failed.tsv"))
     _check(arm, origins, rows, fold)
     write_table(output, rows)
+
+
+def _generated(
+    evidence: Evidence, patches: list[Path], rois: Path | None, settings: CropSettings
+) -> list[Finding]:
+    """The audit of what the generators were fitted to, and of what they made."""
+    if not patches:
+        return []
+    if rois is None:
+        raise InputError("rois: missing; accepted: the crops that generators were fitted to")
+    held_out = [place for places in evidence.held_out.values() for place in places]
+    findings = list(check_crops(evidence.files, evidence.real, rois, evidence.roles, settings))
+    for path in patches:
+        about = (evidence.files, path, rois, held_out, evidence.roles, settings)
+        findings.extend(check_patches(*about))
+    return findings
 
 
 def _replay(files: SliceFiles, real: RealSlices, patches: list[Path]) -> Replay:

@@ -149,7 +149,11 @@ def run(
             n = _write(writer, work, settings.variant, insert, n_wanted, problems)
             if not n:
                 raise InputError(_nothing(generator, problems))
-        log.info("%d slices written of %d wanted, %d tries failed", n, n_wanted, len(problems))
+        log.log(
+            logging.INFO if n == n_wanted else logging.WARNING,
+            "%d slices written of %d wanted, %d tries failed",
+            *(n, n_wanted, len(problems)),
+        )
         one_each = replace(work, settings=replace(settings, nodules_per_slice=(1, 1)))
         lost: list[dict[str, str]] = []
         with SliceWriter(published, provenance, settings.storage) as writer:
@@ -213,7 +217,8 @@ def _write(
     waiting = _jobs(n_wanted, work)
     turns, used = work.hosts.in_turn(work.settings.seed), set[tuple[Place, int]]()
     for _ in range(work.settings.tries):
-        assigned = sorted(_assigned(waiting, turns, used, len(work.hosts)), key=lambda a: a[0])
+        found = _assigned(waiting, turns, used, len(work.hosts), problems)
+        assigned = sorted(found, key=lambda a: a[0])
         waiting = []
         for place, job in assigned:
             made = _made(place, job, work, variant, insert, problems)
@@ -248,7 +253,11 @@ def _patch_order(work: _Work) -> Iterator[int]:
 
 
 def _assigned(
-    jobs: list[_Job], turns: Iterator[Place], used: set[tuple[Place, int]], n_hosts: int
+    jobs: list[_Job],
+    turns: Iterator[Place],
+    used: set[tuple[Place, int]],
+    n_hosts: int,
+    problems: list[dict[str, str]],
 ) -> Iterator[tuple[Place, _Job]]:
     """The next host in turn for each job, but none twice with the same patch.
 
@@ -261,6 +270,9 @@ def _assigned(
                 used.add(pair)
                 yield pair[0], job
                 break
+        else:
+            reason = f"patch {job.patches[0]}: every host has it already"
+            problems.append({"slice": "", "reason": reason})
 
 
 def _made(

@@ -46,8 +46,8 @@ SECTIONS = (
 DERIVED = {
     "ingest": ("kind",),
     "audit": ("crop",),
-    "arm": ("fingerprints",),
-    "realism": ("crop", "min_diameter_mm"),
+    "arm": ("fingerprints", "crop"),
+    "realism": ("crop", "min_diameter_mm", "feather_px"),
     "published": ("level",),
     "figures": ("threshold",),
 }
