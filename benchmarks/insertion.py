@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.harness import Row, compare
+from benchmarks.memory import peak_of
 from benchmarks.slices import SIDE, CtSlice, Material, drawn_slice
 from lungaug.cohort import SLICE_COLUMNS, SPLIT_COLUMNS, write_table
 from lungaug.crops import Crops, equivalent_diameter_mm, write_crops
@@ -31,6 +32,8 @@ from lungaug.store import Provenance, SliceFile, SliceWriter, empty_slices, slic
 LEAST_RATIO = 200
 MOST_MS = 20
 MOST_SECONDS = 30
+MOST_MB = 1000
+GROWTH = 1.1  # of the peak from one file of hosts to four
 N_STAGE = 800
 N_REAL = 24  # slices with a nodule, whose HU are taken
 N_SEARCHED = 3  # slices for the peer, which takes seconds for each
@@ -80,6 +83,25 @@ def stage(material: Material) -> Iterator[Row]:
         wanted,
         met and seconds < MOST_SECONDS,
     )
+
+
+def peaks(material: Material) -> Iterator[Row]:
+    """Peak memory of the stage: four files of hosts and slices to make, beside one."""
+    found = {}
+    for n_files in (1, 4):
+        with TemporaryDirectory() as folder:
+            arguments = _write_cohort(Path(folder), material, n_files)
+            settings = {"ratio": n_files * N_STAGE / 4 / N_REAL, "compare_published": 0}
+            options = {name: value for name, value in arguments.items() if name != "preprocess"}
+            found[n_files] = peak_of(
+                "insert", settings, preprocess=arguments["preprocess"], **options
+            )
+    work = f"peak memory of insert: 4 files of hosts, {N_STAGE} slices / 1 file, {N_STAGE // 4}"
+    several, single = found[4], found[1]
+    wanted = f"< {MOST_MB} MB, <= {GROWTH}x"
+    met = several < MOST_MB and several <= GROWTH * single
+    ratio = f"{several / single:.2f}"
+    yield Row(work, f"{several:.0f} MB", f"{single:.0f} MB", ratio, wanted, met)
 
 
 def _dense_search(work: Work) -> tuple[int, int] | None:
@@ -172,8 +194,8 @@ def _patches(n: int) -> Crops:
     )
 
 
-def _write_cohort(root: Path, material: Material) -> dict[str, Any]:
-    """The stage's arguments: hosts of one patient, drawn slices with a nodule of another."""
+def _write_cohort(root: Path, material: Material, n_files: int = 1) -> dict[str, Any]:
+    """The stage's arguments: hosts of one patient a file, drawn slices with a nodule of another."""
     hosts = [work.host for work in _work(material)]
     ill = [drawn_slice(seed) for seed in range(N_REAL)]
     spacings = [host.spacing_mm for host in hosts] + [each.spacing_mm for each in ill]
@@ -185,20 +207,25 @@ def _write_cohort(root: Path, material: Material) -> dict[str, Any]:
     hu = np.stack([*(host.hu for host in hosts), *(each.hu for each in ill)])
     labels = np.stack([*(host.nodule for host in hosts), *(each.nodule for each in ill)])
     lung = np.stack([*(host.lung for host in hosts), *(_lung(each) for each in ill)])
-    path = root / "slices.h5"
-    with SliceWriter(path, MADE_BY) as writer:
-        writer.append(fields, hu=hu, nodule=labels, lung=lung)
+    healthy = ["healthy" if number == 0 else f"healthy{number}" for number in range(n_files)]
+    paths = [root / f"{patient}.h5" for patient in healthy]
+    for path, patient in zip(paths, healthy, strict=True):
+        end = len(fields) if patient == "healthy" else len(hosts)
+        own = fields[:end].copy()
+        own["patient"][: len(hosts)] = patient.encode()
+        with SliceWriter(path, MADE_BY) as writer:
+            writer.append(own, hu=hu[:end], nodule=labels[:end], lung=lung[:end])
     keys = [slice_key(row) for row in fields[len(hosts) :]]
     real = replace(_patches(N_REAL), donor=np.array(keys), label=np.ones(N_REAL, np.int64))
     write_crops(root / "rois.h5", real, MADE_BY)
     write_crops(root / "patches.h5", _patches(N_STAGE), MADE_BY)
     with SliceFiles(root) as files:
-        rows = [files.describe(place, "train") for place, _ in files.places(path.name)]
+        rows = [files.describe(place, "train") for place, _ in files.places(paths[0].name)]
     write_table(root / "slices.tsv", pd.DataFrame(rows, columns=list(SLICE_COLUMNS)))
-    split = [("fixed", patient, "", "train") for patient in ("healthy", "ill")]
+    split = [("fixed", patient, "", "train") for patient in (*healthy, "ill")]
     write_table(root / "split.tsv", pd.DataFrame(split, columns=list(SPLIT_COLUMNS)))
     files_in = {name: root / f"{name}.h5" for name in ("patches", "rois")}
     files_out = {name: root / f"{name}.h5" for name in ("output", "published")}
     tables = {name: root / f"{name}.tsv" for name in ("slices", "split", "skipped")}
-    names = {"fold": "fixed", "generator": "benchmark", "root": root, "preprocess": [path]}
+    names = {"fold": "fixed", "generator": "benchmark", "root": root, "preprocess": paths}
     return {**files_in, **files_out, **tables, **names}

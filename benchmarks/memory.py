@@ -49,20 +49,23 @@ def _peaks(n_patients: int, n_slices: int) -> dict[str, float]:
         }
         cohort, ingested = folder / "cohort.tsv", folder / "ingest.h5"
         refused = folder / "rejected.tsv"
-        _run("scan", {"n_batches": 1}, **source, output=cohort, rejected=refused)
-        ingest = _run(
+        peak_of("scan", {"n_batches": 1}, **source, output=cohort, rejected=refused)
+        ingest = peak_of(
             "ingest", {}, **source, cohort=cohort, batch=BATCH, output=ingested,
             rejected=refused, nodules=folder / "nodules.tsv",
         )  # fmt: skip
-        preprocess = _run(
+        preprocess = peak_of(
             "preprocess", {}, ingest=ingested, output=folder / "p.h5", skipped=refused
         )
     return {"ingest": ingest, "preprocess": preprocess}
 
 
-def _run(stage: str, settings: dict[str, object], **arguments: object) -> float:
+def peak_of(stage: str, settings: dict[str, object], **arguments: object) -> float:
     """Peak memory of a stage, MB."""
-    options = [x for name, value in arguments.items() for x in (f"--{name}", str(value))]
+    options = []
+    for name, value in arguments.items():
+        values = value if isinstance(value, list) else [value]
+        options += [f"--{name}", *map(str, values)]
     command = [sys.executable, "-m", "benchmarks.peak", stage, *options]
     command += ["--settings", json.dumps(settings)]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
 
-from lungaug.generators.collapse import Silence, alike, spread
+from lungaug.generators.collapse import Silence, alike, least_loss, spread
 from lungaug.generators.settings import CollapseSettings
 
 SETTINGS = CollapseSettings(alike=0.3, silent_loss=0.05, silent_steps=3)
@@ -40,7 +41,9 @@ def test_a_silent_discriminator_is_named_when_it_is_silent_for_long() -> None:
         silence.hear(torch.tensor(loss))
         assert silence.note() == ""
     silence.hear(torch.tensor(0.01))
-    assert silence.note() == "collapse: discriminator loss below 0.05 for 3 steps or more"
+    assert silence.note() == (
+        "collapse: discriminator loss within 0.05 of its least for 3 steps or more"
+    )
 
 
 def test_silence_goes_on_after_a_resume() -> None:
@@ -50,3 +53,11 @@ def test_silence_goes_on_after_a_resume() -> None:
     after.load_state_dict(before.state_dict())
     after.hear(torch.tensor(0.0))
     assert "for 3 steps" in after.note()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
+def test_no_logit_loses_less_than_the_least(smoothing: float) -> None:
+    logits = torch.linspace(-20, 20, 100_001, dtype=torch.float64)
+    target = torch.full_like(logits, 1 - smoothing)
+    losses = binary_cross_entropy_with_logits(logits, target, reduction="none")
+    assert losses.min().item() == pytest.approx(least_loss(smoothing), abs=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -129,6 +130,24 @@ def test_a_diameter_that_no_scale_reaches_is_refused() -> None:
     crops = crops_of((3.0, 8.0))
     with pytest.raises(InputError, match=r"no solid nodule can be scaled by 0\.75 to 1\.35"):
         fitted(crops).sample(ask((11.0,)), seed=0)
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0])
+def test_a_crop_without_a_diameter_is_refused_when_it_is_fitted(value: float) -> None:
+    diameters = CROPS.diameter_mm.copy()
+    diameters[2] = value
+    generator = Copypaste(CopypasteSettings())
+    with pytest.raises(InputError, match="crop 2 of p2/s0/0002: diameter"):
+        generator.fit(replace(CROPS, diameter_mm=diameters), FitRun("copypaste", seed=0))
+    with pytest.raises(InputError, match="not fitted"):
+        generator.sample(ask((8.0,)), seed=0)
+
+
+def test_another_device_changes_nothing() -> None:
+    generator = fitted(CROPS)
+    before = generator.sample(ask((8.0,)), seed=0)
+    generator.to(torch.device("meta"))
+    np.testing.assert_array_equal(generator.sample(ask((8.0,)), seed=0).hu, before.hu)
 
 
 def test_an_unfitted_one_says_so() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from generators.devices import META, OneDevice, keep_channels
 from generators.small_crops import blobs, circumstances
 from lungaug.errors import InputError, SettingError
 from lungaug.generators import dcgan
@@ -155,6 +156,21 @@ def test_state_makes_the_same_generator(generator: Dcgan) -> None:
     assert loaded.sample(CROPS, seed=0).hu.tobytes() == generator.sample(CROPS, seed=0).hu.tobytes()
 
 
+def test_on_another_device_all_of_the_work_is_done_there(
+    generator: Dcgan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved, made = from_state(generator.state()), keep_channels(monkeypatch, dcgan)
+    moved.to(META)
+    with OneDevice(META):
+        moved.sample(CROPS, seed=0)
+    assert [(x.device, x.shape) for x in made] == [(META, (24, 2, 32, 32))]
+
+
+def test_a_model_can_be_moved_only_once_it_is_fitted() -> None:
+    with pytest.raises(RuntimeError, match="neither fitted nor loaded"):
+        Dcgan(SETTINGS).to(META)
+
+
 def test_a_condition_never_seen_is_refused(generator: Dcgan) -> None:
     asked = replace(CROPS.take([0]), lung_rads=np.array(["LR4B"]))
     with pytest.raises(InputError, match="LR4B"):
@@ -201,15 +217,35 @@ def test_a_discriminator_that_wins_for_long_is_named(monkeypatch: pytest.MonkeyP
     settings = replace(
         SETTINGS,
         width=8,
-        smoothing=0.0,
         flips=False,
         learning_rate=0.01,
-        collapse=CollapseSettings(silent_loss=0.1, silent_steps=10),
+        collapse=CollapseSettings(silent_steps=10),
         budget=replace(SETTINGS.budget, steps=40, log_every=10),
     )
     history = Dcgan(settings).fit(SMALL, circumstances())
-    assert "discriminator loss below 0.1 for" in history[-1]["note"]
+    assert settings.smoothing == 0.1
+    assert "discriminator loss within 0.05 of its least for 10 steps" in history[-1]["note"]
     assert "discriminator" not in history[0]["note"]
+
+
+@pytest.mark.parametrize(
+    ("real", "drawn", "silent"),
+    [(0.9, 1e-6, True), (0.9, 0.1, False), (0.7, 1e-6, False), (0.5, 0.5, False)],
+    ids=["right", "fooled at times", "in doubt", "knows nothing"],
+)
+def test_only_a_discriminator_that_is_always_right_is_silent(
+    monkeypatch: pytest.MonkeyPatch, real: float, drawn: float, silent: bool
+) -> None:
+    def judged(self: Judge, crops: Tensor, *_: object) -> Tensor:
+        # a real mask is exactly -1 or 1, which no tanh is
+        is_real = (crops[:, 1].abs() == 1).flatten(1).all(1)
+        nothing: Tensor = 0 * self.head(self.layers(crops)).flatten()
+        return nothing + torch.where(is_real, torch.tensor(real), torch.tensor(drawn)).logit()
+
+    monkeypatch.setattr(Judge, "forward", judged)
+    settings = replace(SETTINGS, collapse=CollapseSettings(silent_steps=4))
+    note = Dcgan(settings).fit(CROPS, circumstances())[-1]["note"]
+    assert ("discriminator" in note) is silent
 
 
 def test_the_mean_weights_follow_the_drawer() -> None:

@@ -17,6 +17,7 @@ from lungaug.generators.all_settings import GeneratorsSettings
 from lungaug.settings import from_mapping
 
 CROPS = blobs(20)
+ROIS = "d1" * 32
 TINY = from_mapping(
     GeneratorsSettings,
     {
@@ -39,15 +40,15 @@ def test_a_generator_is_saved_and_loaded_whole(tmp_path: Path, name: str) -> Non
     generator = factory.build(name, TINY)
     generator.fit(CROPS, circumstances())
     path = tmp_path / "model.pt"
-    factory.save(path, name, generator)
-    found, loaded = factory.load(path)
-    assert found == name
-    expected, samples = generator.sample(CROPS, seed=5), loaded.sample(CROPS, seed=5)
+    factory.save(path, name, generator, ROIS)
+    loaded = factory.load(path)
+    assert (loaded.name, loaded.rois) == (name, ROIS)
+    expected, samples = (g.sample(CROPS, seed=5) for g in (generator, loaded.generator))
     assert samples.hu.tobytes() == expected.hu.tobytes()
     assert samples.mask.tobytes() == expected.mask.tobytes()
     assert np.array_equal(samples.donor, expected.donor)
     before = path.read_bytes()
-    factory.save(path, name, loaded)
+    factory.save(path, name, loaded.generator, ROIS)
     assert path.read_bytes() == before
 
 
@@ -56,12 +57,16 @@ def test_an_unknown_name_lists_those_like_it() -> None:
         factory.build("dcgam", TINY)
 
 
+def saved(folder: Path, name: str) -> Path:
+    generator = factory.build(name, TINY)
+    generator.fit(CROPS, circumstances())
+    factory.save(folder / "model.pt", name, generator, ROIS)
+    return folder / "model.pt"
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    generator = factory.build("dcgan", TINY)
-    generator.fit(CROPS, circumstances())
-    factory.save(tmp_path / "model.pt", "dcgan", generator)
-    return tmp_path / "model.pt"
+    return saved(tmp_path, "dcgan")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
@@ -75,8 +80,13 @@ def test_a_truncated_file_says_how_to_rebuild_it(model: Path, share: float) -> N
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"generator_version": 99}, "not a generator of version 1"),
-        ({"generator": "dcgam"}, "dcgam"),
+        ({"generator_version": 99}, "not a generator of version 2"),
+        ({"generator_version": 1}, "not a generator of version 2"),
+        ({"generator": "dcgam"}, "generator 'dcgam'; accepted: vqvae, dcgan"),
+        ({"generator": 3}, "generator 3; accepted: vqvae, dcgan"),
+        ({"generator": None}, "generator None; accepted"),
+        ({"rois": None}, "fitted to crops None; accepted"),
+        ({"state": None}, "not a dcgan that this version wrote"),
         ({"state": {}}, "not a dcgan that this version wrote"),
         ({"state": {"settings": {"new": 1}}}, "new: unknown setting"),
     ],
@@ -87,6 +97,49 @@ def test_a_file_of_another_version_is_refused(
     torch.save({**torch.load(model, weights_only=True), **change}, model)
     with pytest.raises(FileFormatError, match=rf"{words}.*snakemake --force"):
         factory.load(model)
+
+
+@pytest.mark.parametrize("key", ["generator_version", "generator", "rois", "state"])
+def test_a_file_without_one_of_its_parts_is_refused(model: Path, key: str) -> None:
+    stored = torch.load(model, weights_only=True)
+    del stored[key]
+    torch.save(stored, model)
+    with pytest.raises(FileFormatError, match=rf"{model}.*snakemake --force {model}"):
+        factory.load(model)
+
+
+@pytest.mark.parametrize("name", factory.GENERATORS)
+@pytest.mark.parametrize("value", [None, 5, "text", [1, 2], {}, {"a": 1}])
+def test_no_part_of_a_state_may_be_of_another_type(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    path = saved(tmp_path, name)
+    whole = torch.load(path, weights_only=True)
+    for part in whole["state"].keys() - {"settings"}:
+        torch.save({**whole, "state": {**whole["state"], part: value}}, path)
+        with pytest.raises(FileFormatError, match=rf"{path}: (.|\n)*snakemake --force {path}"):
+            factory.load(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("kind", ["solid"]),
+        ("kind", "solid"),
+        ("label", torch.ones(3)),
+        ("diameter_mm", torch.full((20,), torch.nan)),
+        ("hu", None),
+    ],
+)
+def test_crops_that_do_not_belong_together_are_refused(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    path = saved(tmp_path, "copypaste")
+    stored = torch.load(path, weights_only=True)
+    stored["state"]["crops"][field] = value
+    torch.save(stored, path)
+    with pytest.raises(FileFormatError, match=f"not a copypaste .*snakemake --force {path}"):
+        factory.load(path)
 
 
 def test_weights_of_another_network_are_refused(model: Path) -> None:

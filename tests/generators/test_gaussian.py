@@ -177,6 +177,13 @@ def test_what_was_never_seen_is_refused(wanted: Conditions, message: str) -> Non
         fitted().sample(wanted, seed=0)
 
 
+def test_another_device_changes_nothing() -> None:
+    generator = fitted()
+    before = generator.sample(ask((8.0,)), seed=0)
+    generator.to(torch.device("meta"))
+    np.testing.assert_array_equal(generator.sample(ask((8.0,)), seed=0).hu, before.hu)
+
+
 def test_unknown_spacing_is_refused() -> None:
     unknown = Crops(**{**vars(CROPS), "spacing_mm": np.full((12, 2), np.nan, np.float32)})
     with pytest.raises(InputError, match="unknown spacing"):

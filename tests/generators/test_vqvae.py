@@ -13,8 +13,10 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from generators.devices import META, OneDevice, keep_channels
 from lungaug.crops import Conditions, Crops
 from lungaug.errors import InputError, SettingError
+from lungaug.generators import vqvae
 from lungaug.generators.channels import to_channels
 from lungaug.generators.penalty_settings import PenaltySettings
 from lungaug.generators.protocol import FitRun, HistoryRow
@@ -291,6 +293,15 @@ class TestSample:
         together = fitted[0].sample(asked, seed=3)
         monkeypatch.setattr("lungaug.generators.vqvae_networks._CHUNK", 3)
         np.testing.assert_allclose(fitted[0].sample(asked, seed=3).hu, together.hu, atol=1e-2)
+
+    def test_on_another_device_all_of_the_work_is_done_there(
+        self, fitted: tuple[Vqvae, list[HistoryRow]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        moved, made = from_state(fitted[0].state()), keep_channels(monkeypatch, vqvae)
+        moved.to(META)
+        with OneDevice(META):
+            moved.sample(conditions_of(make_crops()), seed=3)
+        assert [(x.device, x.shape) for x in made] == [(META, (10, 2, 16, 16))]
 
     def test_what_was_never_seen_is_refused(self, fitted: tuple[Vqvae, list[HistoryRow]]) -> None:
         asked = replace(conditions_of(make_crops()), kind=np.full(10, "ground_glass"))

@@ -43,6 +43,7 @@ def run(
         patches=[],
         root=cohort.root,
         output=output,
+        findings=output.with_suffix(".audit.tsv"),
         settings=arm.Settings(),
         provenance=MADE_BY,
     )
@@ -134,6 +135,7 @@ def test_unknown_origin_is_refused(cohort: SmallCohort) -> None:
             patches=[],
             root=cohort.root,
             output=cohort.root / "mirrors.tsv",
+            findings=cohort.root / "mirrors.audit.tsv",
             settings=arm.Settings(),
             provenance=MADE_BY,
         )

@@ -65,6 +65,7 @@ def arm_of(cohort: SmallCohort, rows: Rows) -> pd.DataFrame:
         rois=cohort.root / "fixed/rois.h5",
         root=cohort.root,
         output=output,
+        findings=output.with_suffix(".audit.tsv"),
         settings=arm.Settings(),
         provenance=MADE_BY,
     )
@@ -86,6 +87,9 @@ def test_inserted_slices_of_training_patients_train(cohort: SmallCohort) -> None
     assert len(added) == len(rows)
     assert set(added["donor"]) == {DONOR}
     assert (added["n_nodule_px"] > 0).all()
+    checked = read_table(cohort.root / "fixed/arms" / f"{GENERATOR}.audit.tsv")
+    assert set(checked["outcome"]) == {"passed"}
+    assert {"pixels", "fingerprint", "sources", "held_out"} <= set(checked["check"])
 
 
 @pytest.mark.parametrize("name", ["donor", "source"])

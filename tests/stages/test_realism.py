@@ -18,7 +18,7 @@ from lungaug.crops import Crops, equivalent_diameter_mm, write_crops
 from lungaug.errors import InputError
 from lungaug.evaluation.realism.compare import CopySettings, RimSettings
 from lungaug.evaluation.realism.rows import COLUMNS
-from lungaug.imaging.crop import cut
+from lungaug.imaging.crop import CropSettings, cut
 from lungaug.segmenters import factory
 from lungaug.stages import realism, realism_tables
 from lungaug.stages.realism import PAIR_COLUMNS, Settings, run
@@ -187,6 +187,17 @@ def value(table: pd.DataFrame, variant: str, metric: str, space: str, column: st
     return cell if column in ("within", "note") else float("nan" if cell == "" else cell)
 
 
+def main_of(folder: Path) -> pd.DataFrame:
+    """The main table of the one generator."""
+    realism_tables.run(
+        realism=[folder / "copypaste.tsv"],
+        output=folder / "tables",
+        settings=realism_tables.Settings(),
+        provenance=MADE_BY,
+    )
+    return table_of(folder / "tables/realism_main.tsv")
+
+
 def test_every_measure_has_a_row_a_variant(made: Path) -> None:
     table = table_of(made / "copypaste.tsv")
     assert list(table.columns) == list(COLUMNS)
@@ -214,6 +225,26 @@ def test_what_is_found_is_true_of_these_files(made: Path) -> None:
     assert value(table, "patches", "copy_rate", "patches") == 1
     assert value(table, "tissue", "changed_outside", "slices") == 0
     assert value(table, "tissue", "ks", "pixels", "n") == 12
+    assert value(table, "tissue", "ks", "pixels", "n_held_out") == 12
+    assert value(table, "real", "rim_auc", "ring", "n_held_out") == 12
+    assert value(table, "patches", "copy_rate", "patches", "n_held_out") == 12
+
+
+def test_intervals_surround_their_estimates(made: Path) -> None:
+    table = table_of(made / "copypaste.tsv")
+    for low, number, high in (("low", "value", "high"), ("ratio_low", "ratio", "ratio_high")):
+        known = table[(table[low] != "") & (table["metric"] != "rim_auc")]
+        a, b, c = (known[name].astype(float) for name in (low, number, high))
+        assert len(known) > 0
+        assert ((a <= b) & (b <= c)).all()
+
+
+def test_only_insertions_are_judged(made: Path) -> None:
+    table = table_of(made / "copypaste.tsv")
+    assert (table[table["variant"] == "real"]["within"] == "").all()
+    rims = table[(table["metric"] == "rim_auc") & (table["space"] == "ring")]
+    assert (rims[rims["variant"] != "real"]["within"] != "").all()
+    assert rims["note"].str.contains(r"; \d+ judgements in all cuts together").all()
 
 
 def test_the_closest_pairs_are_the_copies(made: Path, results: Results) -> None:
@@ -238,7 +269,9 @@ def test_two_patients_a_side_give_values_without_intervals(tmp_path: Path) -> No
     assert np.isfinite(value(table, "tissue", "ks", "pixels"))
     assert (table["low"] == "").all()
     assert (table["within"] == "").all()
+    assert (table["split_high"] == "").all()
     assert table["note"].str.contains("no interval").sum() > 10
+    assert np.isnan(value(table, "patches", "copy_rate", "patches"))
 
 
 def test_nothing_was_inserted_the_published_way(results: Results, tmp_path: Path) -> None:
@@ -248,20 +281,71 @@ def test_nothing_was_inserted_the_published_way(results: Results, tmp_path: Path
     table = table_of(tmp_path / "copypaste.tsv")
     rows = table[(table["variant"] == "published") & (table["metric"] == "ks")]
     assert (rows["value"] == "").all()
-    assert rows["note"].str.contains("too few nodules").all()
+    assert rows["note"].str.contains("no value: no usable nodule inserted").all()
 
 
-@pytest.mark.parametrize(("role", "words"), [("train", "training"), ("test", "validation or test")])
-def test_no_real_nodule_to_compare_with(
-    results: Results, tmp_path: Path, role: str, words: str
+NO_REAL = {"train": "of training patients", "test": "of held-out patients"}
+
+
+@pytest.mark.parametrize("role", ["train", "test"])
+def test_no_real_nodule_to_compare_with_leaves_rows_that_say_so(
+    results: Results, tmp_path: Path, role: str
 ) -> None:
     table = pd.read_csv(results.root / "fixed/slices.tsv", sep="\t")
     table.loc[table["role"] == role, "n_nodule_px"] = 0
     path = tmp_path / "slices.tsv"
     table.to_csv(path, sep="\t", index=False)
-    with pytest.raises(InputError, match=f"no nodule of a {words} patient"):
-        run(**results.arguments(tmp_path, slices=path))
-    assert not (tmp_path / "copypaste.tsv").exists()
+    run(**results.arguments(tmp_path, slices=path))
+    found = table_of(tmp_path / "copypaste.tsv")
+    real = found[(found["variant"] == "real") & (found["metric"].isin(["ks", "frechet", "kid"]))]
+    assert (real["value"] == "").all()
+    assert real["note"].str.contains(f"no value: no usable nodule {NO_REAL[role]}").all()
+    assert (found[found["metric"] == "ks"]["within"] == "").all()
+    assert np.isfinite(value(found, "tissue", "ks", "pixels")) == (role == "train")
+    main = main_of(tmp_path)
+    assert main["KS pixels"].iloc[0] == "–"
+    assert main["nodules"].iloc[0] == ("0 / 12" if role == "train" else "12 / 0")
+
+
+def test_no_held_out_nodule_gives_no_copies(results: Results, tmp_path: Path) -> None:
+    table = pd.read_csv(results.root / "fixed/slices.tsv", sep="\t")
+    table.loc[table["role"] == "test", "n_nodule_px"] = 0
+    table.to_csv(tmp_path / "slices.tsv", sep="\t", index=False)
+    run(**results.arguments(tmp_path, slices=tmp_path / "slices.tsv"))
+    found = table_of(tmp_path / "copypaste.tsv")
+    assert np.isnan(value(found, "patches", "copy_rate", "patches"))
+    note = value(found, "patches", "copy_rate", "patches", "note")
+    assert note.startswith("no value: nodules of 0 held-out patients, 5 needed")
+    assert (table_of(tmp_path / "copypaste.pairs.tsv")["copy"] == "").all()
+
+
+def test_nothing_inserted_at_all(results: Results, tmp_path: Path) -> None:
+    empty = results.root / "fixed/inserted/nothing.h5"
+    with SliceWriter(empty, MADE_BY):
+        pass
+    run(**results.arguments(tmp_path, published=empty, inserted=empty))
+    found = table_of(tmp_path / "copypaste.tsv")
+    rows = found[found["variant"].isin(["tissue", "published"])]
+    assert (rows["value"] == "").all()
+    assert (rows["within"] == "").all()
+    assert rows["note"].str.contains("no value: ").all()
+    assert np.isfinite(value(found, "real", "ks", "pixels"))
+    main = main_of(tmp_path)
+    assert main["KS pixels"].tolist()[1:] == ["–", "–"]
+    assert main["changed outside"].tolist()[1:] == ["–", "–"]
+
+
+def test_nothing_that_can_be_cut(results: Results, tmp_path: Path) -> None:
+    narrow = replace(SETTINGS, crop=CropSettings(fov_mm=1.0))
+    run(**results.arguments(tmp_path, settings=narrow))
+    found = table_of(tmp_path / "copypaste.tsv")
+    frechet = found[found["metric"] == "frechet"]
+    assert (frechet["value"] == "").all()
+    assert (
+        frechet["note"].str.contains("nodules of all sets have no crop; no value: no usable").all()
+    )
+    assert np.isfinite(value(found, "tissue", "ks", "pixels"))
+    main_of(tmp_path)
 
 
 def test_a_model_without_an_encoder(

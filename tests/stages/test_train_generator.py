@@ -20,7 +20,7 @@ from lungaug.errors import FileFormatError, InputError, LeakageError, SettingErr
 from lungaug.generators import dcgan, factory
 from lungaug.settings import as_mapping, from_mapping
 from lungaug.stages.train_generator import Settings, run, write_history
-from lungaug.store import Provenance
+from lungaug.store import Provenance, SliceFile
 
 SETTINGS = from_mapping(
     Settings,
@@ -76,9 +76,19 @@ def test_model_history_and_sheets_are_written_and_the_checkpoint_is_gone(made: P
     names = {"model.pt", "history.tsv", "sheets/real.png", "sheets/final.png"}
     assert names < files_of(made / "out").keys()
     assert list((made / "checkpoints").iterdir()) == []
-    name, generator = factory.load(made / "out" / "model.pt")
-    assert name == "dcgan"
-    assert len(generator.sample(blobs(20), seed=0)) == 20
+    loaded = factory.load(made / "out" / "model.pt")
+    assert loaded.name == "dcgan"
+    assert len(loaded.generator.sample(blobs(20), seed=0)) == 20
+
+
+def test_the_model_names_the_crops_that_it_was_fitted_to(made: Path, tmp_path: Path) -> None:
+    with SliceFile(made / "fixed" / "rois.h5") as file:
+        assert factory.load(made / "out" / "model.pt").rois == file.content_digest
+    given = arguments(tmp_path, crops=blobs(20, seed=1), generator="gaussian")
+    run(**given)
+    with SliceFile(given["rois"]) as file:
+        assert factory.load(given["model"]).rois == file.content_digest
+    assert factory.load(given["model"]).rois != factory.load(made / "out" / "model.pt").rois
 
 
 def test_history_has_its_columns_in_order(made: Path) -> None:
@@ -103,7 +113,7 @@ def test_phases_with_other_columns_share_a_history(tmp_path: Path) -> None:
 @pytest.mark.parametrize("generator", factory.GENERATORS[2:])
 def test_generators_that_learn_no_network_are_fitted_too(tmp_path: Path, generator: str) -> None:
     run(**arguments(tmp_path, generator=generator))
-    assert factory.load(tmp_path / "out" / "model.pt")[0] == generator
+    assert factory.load(tmp_path / "out" / "model.pt").name == generator
     assert (tmp_path / "out" / "history.tsv").read_text().startswith("phase\tstep\tepoch")
     assert (tmp_path / "out" / "sheets" / "final.png").is_file()
 
@@ -183,6 +193,8 @@ def test_crops_of_unknown_spacing_are_refused_where_their_size_is_needed(tmp_pat
     crops.diameter_mm[3] = np.nan
     with pytest.raises(InputError, match=r"crop 3 .*diameter nan"):
         run(**arguments(tmp_path, crops=crops))
+    with pytest.raises(InputError, match=r"crop 3 .*diameter nan"):
+        run(**arguments(tmp_path, crops=crops, generator="copypaste"))
     unknown = replace(blobs(12), spacing_mm=np.full((12, 2), np.nan, np.float32))
     run(**arguments(tmp_path, crops=unknown))
 

@@ -50,7 +50,8 @@ rule arm:
         ),
         expansions=lambda wildcards: expansions(ARMS[wildcards.arm], wildcards.fold),
     output:
-        "<results>/{fold}/arms/{arm}.tsv",
+        arm="<results>/{fold}/arms/{arm}.tsv",
+        findings="<results>/{fold}/arms/{arm}.audit.tsv",
     log:
         "<logs>/{fold}/arms/{arm}.log",
     benchmark:
@@ -69,5 +70,5 @@ rule arm:
         " --fold {wildcards.fold} --arm {wildcards.arm} --origins {params.origins}"
         " --preprocess {input.preprocess} --patches {input.patches}"
         ' --rois "{input.rois}"'
-        ' --expansions {input.expansions} --root "$LUNGAUG_RESULTS" --output {output}'
+        ' --expansions {input.expansions} --root "$LUNGAUG_RESULTS" --output {output.arm} --findings {output.findings}'
         " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

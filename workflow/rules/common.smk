@@ -250,6 +250,15 @@ def all_inserted(wildcards):
     return of_generators(f"{RESULTS}/{{fold}}/inserted/{{generator}}.h5")
 
 
+def all_crops(wildcards):
+    """What generators learned from, and what they made."""
+    rois = [f"{RESULTS}/{fold}/rois.h5" for fold in FOLDS if GENERATORS]
+    return [
+        *rois,
+        *of_generators(f"{RESULTS}/{{fold}}/generators/{{generator}}/patches.h5"),
+    ]
+
+
 def generated_figures():
     """The pictures of generated nodules, if some arm has them."""
     names = [f"{picture}.png" for picture in GENERATED_PICTURES]

@@ -59,11 +59,15 @@ rule report:
         ),
         cohort="<results>/cohort.tsv",
         split="<results>/split.tsv",
-        audit=expand("<results>/{fold}/audit.tsv", fold=FOLDS),
+        audit=[
+            *expand("<results>/{fold}/audit.tsv", fold=FOLDS),
+            *expand("<results>/{fold}/arms/{arm}.audit.tsv", fold=FOLDS, arm=ARMS),
+        ],
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         expansions=all_moved,
         inserted=all_inserted,
+        crops=all_crops,
         predictions=trainings(f"{TRAINING}/predictions.h5"),
         skipped=skipped_tables,
         history=trainings(f"{TRAINING}/history.tsv"),
@@ -86,7 +90,7 @@ rule report:
         'python -m lungaug report --root "$LUNGAUG_RESULTS" --tables "$LUNGAUG_RESULTS/tables"'
         ' --figures "$LUNGAUG_RESULTS/figures"'
         ' --text "$LUNGAUG_TEXT" --cohort {input.cohort} --split {input.split} --audit {input.audit}'
-        " --slice-files {input.ingest} {input.preprocess} {input.expansions} {input.inserted}"
+        " --slice-files {input.ingest} {input.preprocess} {input.expansions} {input.inserted} {input.crops}"
         " --predictions {input.predictions}"
         ' --realism "{input.realism}" --sheets {input.sheets}'
         " --skipped {input.skipped} --history {input.history} --output {output}"

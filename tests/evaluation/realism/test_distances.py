@@ -127,3 +127,11 @@ def test_an_empty_set_has_no_distance(distance: Distance) -> None:
 @pytest.mark.parametrize("n", [0, 1])
 def test_a_set_without_spread_has_no_distance(distance: Distance, n: int) -> None:
     assert np.isnan(distance(sample(vectors(n, 0)), sample(vectors(5, 1)))).all()
+
+
+@pytest.mark.parametrize("distance", [frechet, kernel_distance])
+def test_a_resample_without_any_patient_who_has_vectors_has_no_distance(distance: Distance) -> None:
+    group = Group(np.array([0, 0, 1, 1, 2]), np.array([[1.0, 1, 1], [0, 0, 3], [1, 2, 0]]))
+    part = group.take(np.array([True, True, True, True, False])).sample(vectors(4, 0))
+    found = distance(part, sample(vectors(8, 1), n_resamples=2))
+    assert np.isfinite(found).tolist() == [True, False, True]

@@ -13,9 +13,10 @@ from lungaug.cohort import write_rows
 from lungaug.errors import InputError
 from lungaug.evaluation.realism.distances import kernel_distance, kolmogorov_smirnov
 from lungaug.evaluation.realism.layout import as_latex, as_markdown, main_rows, realism_table
-from lungaug.evaluation.realism.resampling import Group, Sample
+from lungaug.evaluation.realism.resampling import ANY, Group, Sample
 from lungaug.evaluation.realism.rows import (
     COLUMNS,
+    HELD_OUT,
     PATCHES,
     PUBLISHED,
     REAL,
@@ -37,12 +38,12 @@ def sample(seed: int, n_patients: int, shift: float = 0.0) -> Sample:
 def rows_of(n_patients: int, measure: Measure) -> dict[str, Row]:
     generated = {TISSUE: sample(2, 8), PUBLISHED: sample(3, 8, 6.0)}
     training, held_out = sample(0, n_patients), sample(1, n_patients)
-    sizes = {TISSUE: 32, PUBLISHED: 32, REAL: 4 * n_patients}
-    found = measured(measure, generated, training, held_out, sizes, 0.95)
+    sizes = {TISSUE: 32, PUBLISHED: 32, REAL: 4 * n_patients, HELD_OUT: 4 * n_patients}
+    found = measured(measure, generated, training, held_out, sizes, 0.95, seed=0)
     return {row.variant: row for row in found}
 
 
-KS = Measure("ks", "pixels", kolmogorov_smirnov, gate=True)
+KS = Measure("ks", "pixels", kolmogorov_smirnov, gate=True, bounds=(0.0, 1.0))
 
 
 def test_what_is_alike_lies_within_and_what_is_not_beyond() -> None:
@@ -52,8 +53,32 @@ def test_what_is_alike_lies_within_and_what_is_not_beyond() -> None:
     assert rows[PUBLISHED].value == pytest.approx(1, abs=0.02)
     real = rows[REAL]
     assert (rows[TISSUE].real_value, rows[TISSUE].real_high) == (real.value, real.high)
+    assert (rows[TISSUE].split_high, real.n_held_out) == (real.split_high, 32)
+    assert 0 < real.split_low < real.split_high < 1
     assert rows[TISSUE].ratio == pytest.approx(rows[TISSUE].value / real.value)
     assert rows[PUBLISHED].ratio_low < rows[PUBLISHED].ratio < rows[PUBLISHED].ratio_high
+
+
+def test_what_chance_does_not_give_is_beyond_even_where_the_bootstrap_reaches_it() -> None:
+    patients = {k: sample(k, 8, shift) for k, shift in ((0, 0.0), (1, 0.0), (2, 0.9))}
+    sizes = {TISSUE: 32, REAL: 32, HELD_OUT: 32}
+    plain = kolmogorov_smirnov(patients[0], patients[1])
+    moved = kolmogorov_smirnov(patients[2], patients[1])[0]
+    assert moved < np.quantile(plain[1:], 0.975)  # a gate that looked at resamples alone said yes
+    row = measured(KS, {TISSUE: patients[2]}, patients[0], patients[1], sizes, 0.95, seed=0)[0]
+    assert row.within == "no"
+    assert row.value > min(row.real_high, row.split_high)
+
+
+def test_both_limits_are_looked_at() -> None:
+    assert judged(0.2, 0.3, 0.1) == judged(0.2, 0.1, 0.3) == "no"
+    assert judged(0.2, 0.3, math.nan) == ""
+
+
+def test_split_is_of_the_seed_and_empty_below_five_patients() -> None:
+    first, again = (rows_of(8, KS)[REAL] for _ in range(2))
+    assert first == again
+    assert math.isnan(rows_of(4, KS)[REAL].split_high)
 
 
 def test_few_patients_give_values_without_intervals_and_say_so() -> None:
@@ -66,9 +91,9 @@ def test_few_patients_give_values_without_intervals_and_say_so() -> None:
 
 def test_a_real_distance_below_zero_gives_no_ratio_and_says_so() -> None:
     def distance(first: Sample, second: Sample) -> np.ndarray:
-        return np.full(201, -0.25)
+        return np.full(len(first.weights), -0.25)
 
-    row = rows_of(8, Measure("kid", "texture", distance, note="a note"))[TISSUE]
+    row = rows_of(8, Measure("kid", "texture", distance, bounds=ANY, note="a note"))[TISSUE]
     assert math.isnan(row.ratio)
     assert row.note == "a note; no ratio: real-to-real distance -0.25"
 
@@ -77,9 +102,12 @@ def test_an_empty_set_has_a_row_that_says_why() -> None:
     nothing = Group.of([], 200, rng=np.random.default_rng(0)).sample(np.empty((0, 3)))
     held = Group.of(list("abcdef"), 200, rng=np.random.default_rng(0)).sample(np.eye(6)[:, :3])
     measure = Measure("kid", "texture", kernel_distance)
-    row = measured(measure, {TISSUE: nothing}, held, held, {TISSUE: 0, REAL: 6}, 0.95)[0]
+    sizes = {TISSUE: 0, REAL: 6, HELD_OUT: 6}
+    row = measured(measure, {TISSUE: nothing}, held, held, sizes, 0.95, seed=0)[0]
     assert math.isnan(row.value)
-    assert "no value: too few nodules or patients" in row.note
+    assert "no value: no usable nodule inserted; no interval: 0 patients" in row.note
+    _, real = measured(measure, {TISSUE: held}, held, nothing, sizes, 0.95, seed=0)
+    assert "no value: no usable nodule of held-out patients" in real.note
 
 
 def test_numbers_are_rounded_and_missing_ones_empty() -> None:
@@ -93,18 +121,34 @@ def test_numbers_are_rounded_and_missing_ones_empty() -> None:
 def write(folder: Path, generator: str, fold: str = "fixed") -> Path:
     keys = {TISSUE: 1.0, PUBLISHED: 7.0}
     rows = [
-        Row(v, "ks", s, 0.1 * r, 0.05, 0.2, 0.1, 0.04, 0.3, r, n=9, within="yes" if r < 3 else "no")
+        Row(
+            v,
+            "ks",
+            s,
+            0.1 * r,
+            0.05,
+            0.2,
+            0.1,
+            0.04,
+            0.3,
+            ratio=r,
+            n=9,
+            within="yes" if r < 3 else "no",
+        )
         for v, r in keys.items()
         for s in ("pixels", "mean", "sd")
     ]
-    rows += [Row(v, "frechet", "texture", 5, 4, 6, 2.5, 2, 3, 2, 1.5, 2.5) for v in keys]
+    rows += [
+        Row(v, "frechet", "texture", 5, 4, 6, 2.5, 2, 3, ratio=2, ratio_low=1.5, ratio_high=2.5)
+        for v in keys
+    ]
     rows += [Row(v, "kid", "texture", 0.5, 0.1, 1, -0.01, -0.2, 0.2) for v in keys]
     rows += [Row(v, "rim_auc", "ring", 0.6, 0.4, 0.62, n=9) for v in keys]
     rows += [Row(v, "changed_outside", "slices", 0.0) for v in keys]
     rate = 0.9 if generator == "copypaste" else 0.04
     rows += [Row(PATCHES, "copy_rate", "patches", rate, real_value=0.05)]
     rows += [Row(PATCHES, "ms_ssim", "patches", 0.3, real_value=0.1)]
-    rows += [Row(REAL, "ks", "pixels", 0.1, 0.04, 0.3, n=20)]
+    rows += [Row(REAL, "ks", "pixels", 0.1, 0.04, 0.3, n=20, n_held_out=17)]
     path = folder / fold / f"{generator}.tsv"
     write_rows(path, COLUMNS, as_records(rows, generator, fold))
     return path
@@ -128,6 +172,7 @@ def test_main_rows_pair_everybody_with_copypaste(tmp_path: Path) -> None:
     assert dcgan["rim AUC"] == "0.60 [0.40, 0.62]"
     assert dcgan["changed outside"] == "0"
     assert main.iloc[0]["KS pixels"] == "0.10 [0.04, 0.30]"
+    assert main.iloc[0]["nodules"] == "20 / 17"
     pd.testing.assert_frame_equal(table, realism_table(paths[::-1]))
 
 
@@ -135,6 +180,8 @@ def test_texts_have_a_block_after_the_other(tmp_path: Path) -> None:
     main = main_rows(realism_table([write(tmp_path, "dcgan"), write(tmp_path, "dcgan", "cv1")]))
     text, latex = as_markdown(main), as_latex(main)
     assert text.count("**") == 6
+    assert "split_high" in text
+    assert "fewer than about 15 patients" in " ".join(text.split())
     assert "| fold" in text
     assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == 3
     assert main["copy rate of copypaste"].eq("–").all()

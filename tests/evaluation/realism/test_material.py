@@ -16,7 +16,7 @@ from lungaug.evaluation.realism.untouched import changed_outside
 from lungaug.imaging.contrast import ContrastSettings, network_input
 from lungaug.imaging.crop import CropSettings
 from lungaug.listing import Claim, RealSlices, SliceFiles
-from lungaug.store import SliceWriter
+from lungaug.store import SliceWriter, empty_slices
 from small_cohort import MADE_BY, SmallCohort, derived
 
 CUTTER = Cutter(CropSettings(), ContrastSettings(), 64)
@@ -149,3 +149,24 @@ def test_real_nodules_come_from_the_listed_slices(cohort: SmallCohort) -> None:
         assert len(found) == 3
         assert {n.patient for n in found} == {"p0", "p2"}
         assert real_nodules(files, table, CUTTER, 9, 99.0, rng=rng) == []
+
+
+def test_caps_take_no_places_of_nodules(tmp_path: Path) -> None:
+    import pandas as pd
+
+    labels = np.zeros((8, 40, 48), np.uint8)
+    labels[:, 3, 3] = 1  # a cap on every slice
+    labels[5:, 10:20, 10:20] = 2
+    slices = empty_slices(8)
+    slices["patient"], slices["series"] = b"p0", b"s0"
+    slices["index"], slices["spacing_mm"] = range(8), 0.7
+    path = tmp_path / "preprocess/b00.h5"
+    with SliceWriter(path, MADE_BY) as writer:
+        writer.append(slices, hu=np.zeros(labels.shape, np.int16), nodule=labels)
+    with SliceFiles(tmp_path) as files:
+        rows = [files.describe(place, "train") for place, _ in files.places(files.name(path))]
+        table = pd.DataFrame(rows)[list(SLICE_COLUMNS)]
+        for seed in range(3):
+            rng = np.random.default_rng(seed)
+            found = real_nodules(files, table, CUTTER, 3, 3.0, rng=rng)
+            assert [(n.key[-1], n.label) for n in found] == [("5", 2), ("6", 2), ("7", 2)]

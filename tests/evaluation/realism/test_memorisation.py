@@ -38,7 +38,7 @@ def test_copies_under_flips_and_rotations(flip: bool, quarter_turns: int) -> Non
     assert found.crop.tolist() == list(range(12))
     assert found.distance.max() < 0.01
     others = [textured_crop(seed) for seed in range(100, 130)]
-    threshold = copy_threshold(nearest_training(others, TRAINING, PATIENTS, SQUARE), 1)
+    threshold = copy_threshold(nearest_training(others, TRAINING, PATIENTS, SQUARE), 1, 30)
     assert copy_rate(found, threshold) == 1
 
 
@@ -81,7 +81,7 @@ def test_other_nodules_are_no_copies() -> None:
     others = [textured_crop(seed) for seed in range(100, 160)]
     found = nearest_training(others, TRAINING, PATIENTS, SQUARE)
     held_out, rest = found.take(slice(30)), found.take(slice(30, None))
-    assert copy_rate(rest, copy_threshold(held_out, 5)) < 0.25
+    assert copy_rate(rest, copy_threshold(held_out, 5, 30)) < 0.25
 
 
 def test_flat_nodules_are_alike() -> None:
@@ -97,8 +97,16 @@ def test_flat_nodules_are_alike() -> None:
 def test_a_single_patient_or_no_held_out_nodule_gives_no_rate() -> None:
     alone = nearest_training(TRAINING[:2], TRAINING[:3], ["p", "p", "p"], SQUARE)
     assert np.isnan(alone.relative).all()
-    assert math.isnan(copy_threshold(alone, 5))
+    assert math.isnan(copy_threshold(alone, 5, 9))
     nothing = nearest_training([], TRAINING, PATIENTS, SQUARE)
-    assert math.isnan(copy_threshold(nothing, 5))
+    assert math.isnan(copy_threshold(nothing, 5, 9))
     assert math.isnan(copy_rate(nothing, 0.5))
     assert isinstance(nothing.take(slice(1)), Nearest)
+
+
+def test_nodules_of_too_few_patients_give_no_threshold() -> None:
+    found = nearest_training(
+        [textured_crop(s) for s in range(100, 130)], TRAINING, PATIENTS, SQUARE
+    )
+    assert math.isnan(copy_threshold(found, 5, 4))
+    assert math.isfinite(copy_threshold(found, 5, 5))

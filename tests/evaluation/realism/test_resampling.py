@@ -7,7 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from lungaug.evaluation.realism.resampling import Group, interval_of, ratio_of
+from lungaug.evaluation.realism.distances import frechet
+from lungaug.evaluation.realism.resampling import (
+    ANY,
+    Group,
+    dealt_again,
+    interval_of,
+    ratio_of,
+)
 from lungaug.evaluation.statistics import Interval
 
 
@@ -28,21 +35,59 @@ def test_those_that_are_left_keep_their_patients_weights() -> None:
 
 
 def test_interval_needs_five_patients_and_enough_resamples() -> None:
-    values = np.linspace(0, 1, 101)
+    values = np.append(0.5, np.linspace(0, 1, 101))
     assert interval_of(values, 0.9, 5) == Interval(pytest.approx(0.05), pytest.approx(0.95))
     assert math.isnan(interval_of(values, 0.9, 4).low)
     assert math.isnan(interval_of(np.where(values < 0.7, np.nan, values), 0.9, 9).low)
+
+
+def test_interval_is_moved_by_what_resampling_adds_and_ends_at_the_bounds() -> None:
+    resamples = np.linspace(2, 3, 101)
+    low, high = (lambda i: (i.low, i.high))(interval_of(np.append(0.6, resamples), 0.9, 5))
+    assert (low, high) == (pytest.approx(0.15), pytest.approx(1.05))
+    assert interval_of(np.append(0.3, resamples), 0.9, 5).low == 0
+    assert interval_of(np.append(0.3, resamples), 0.9, 5, ANY).low == pytest.approx(-0.15)
+    assert interval_of(np.append(0.9, resamples), 0.9, 5, (0.0, 1.0)).high == 1
+
+
+def test_the_interval_of_a_distance_surrounds_it() -> None:
+    rng = np.random.default_rng(0)
+    for seed in range(5):
+        a, b = (
+            Group.of([f"p{i // 4}" for i in range(48)], 200, rng=rng).sample(
+                np.random.default_rng([seed, k]).normal(0, 1, (48, 6))
+            )
+            for k in (0, 1)
+        )
+        values = frechet(a, b)
+        assert values[0] < np.quantile(values[1:], 0.025)  # what made the shift necessary
+        interval = interval_of(values, 0.95, 12)
+        assert interval.low < values[0] < interval.high
+
+
+def test_real_patients_are_dealt_out_once_to_sides_of_the_same_sizes() -> None:
+    rng = np.random.default_rng(0)
+    first = Group.of(list("aabc"), 30, rng=rng).sample(np.arange(4.0))
+    second = Group.of(list("xyzzw"), 30, rng=rng).sample(np.arange(4.0, 9.0))
+    left, right = dealt_again(first, second, rng=np.random.default_rng(1))
+    assert left.weights.shape == (30, 7)
+    assert (left.weights.sum(axis=1) == 3).all()
+    np.testing.assert_array_equal(left.weights + right.weights, 1)
+    assert left.owner.tolist() == [0, 0, 1, 2, 4, 5, 6, 6, 3]
+    assert len(np.unique(left.weights, axis=0)) > 10
+    again, _ = dealt_again(first, second, rng=np.random.default_rng(1))
+    np.testing.assert_array_equal(left.weights, again.weights)
 
 
 def test_ratio_and_its_interval() -> None:
     rng = np.random.default_rng(0)
     real = np.append(1.0, rng.uniform(1.5, 2.5, 500))
     values = real * np.append(3.0, rng.uniform(1.0, 2.0, 500))
-    ratio, interval = ratio_of(values, real, Interval(1.5, 2.5), 0.95, 8)
+    ratio, interval = ratio_of(values, real, Interval(0.5, 1.5), 0.95, 8)
     assert ratio == 3
-    # the resamples' ratios lie from 1 to 2 around 1.5: their spread, around 3
-    assert interval.low == pytest.approx(2.05, abs=0.1)
-    assert interval.high == pytest.approx(3.95, abs=0.1)
+    # the resamples' ratios lie from 1 to 2 around 1.5: as far from 3, not twice as far
+    assert interval.low == pytest.approx(2.525, abs=0.05)
+    assert interval.high == pytest.approx(3.475, abs=0.05)
 
 
 @pytest.mark.parametrize("real", [0.0, -0.1, math.nan])
@@ -53,6 +98,6 @@ def test_no_ratio_to_what_is_not_above_zero(real: float) -> None:
 
 
 def test_no_interval_of_the_ratio_where_the_real_distance_reaches_zero() -> None:
-    ratio, interval = ratio_of(np.ones(9), np.full(9, 0.5), Interval(-0.1, 1), 0.95, 8)
+    ratio, interval = ratio_of(np.ones(9), np.full(9, 0.5), Interval(0.0, 1), 0.95, 8)
     assert ratio == 2
     assert math.isnan(interval.low)

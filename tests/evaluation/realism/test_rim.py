@@ -122,6 +122,7 @@ def test_one_patient_in_everything_leaves_nothing_to_judge() -> None:
     found = judge(real, inserted)
     assert math.isnan(found.auc)
     assert math.isnan(found.interval.low)
+    assert found.n_tested == 0
 
 
 def test_few_patients_give_no_interval() -> None:

@@ -6,9 +6,19 @@ import math
 from collections.abc import Mapping
 
 import torch
+from scipy.special import entr
 from torch import Tensor
 
 from lungaug.generators.settings import CollapseSettings
+
+
+def least_loss(smoothing: float) -> float:
+    """The least cross-entropy, nats, of a discriminator told that real is 1 less ``smoothing``.
+
+    It is the entropy of that target, -(1 - s) ln(1 - s) - s ln s; drawn crops, whose target is 0,
+    add nothing to it.
+    """
+    return float(entr(smoothing) + entr(1 - smoothing))
 
 
 def spread(images: Tensor) -> float:
@@ -42,7 +52,7 @@ class Silence:
         self.steps: Tensor | None = None
 
     def hear(self, loss: Tensor) -> None:
-        """Take the loss of one step; nothing is read from the device."""
+        """Take the loss of one step, above the least one; nothing is read from the device."""
         before = torch.zeros((), device=loss.device) if self.steps is None else self.steps
         quiet = loss.detach() < self.settings.silent_loss
         self.steps = torch.where(quiet, before.to(loss.device) + 1, torch.zeros_like(before))
@@ -53,7 +63,9 @@ class Silence:
         if n_steps < self.settings.silent_steps:
             return ""
         limit, least = self.settings.silent_loss, self.settings.silent_steps
-        return f"collapse: discriminator loss below {limit:g} for {least} steps or more"
+        return (
+            f"collapse: discriminator loss within {limit:g} of its least for {least} steps or more"
+        )
 
     def state_dict(self) -> dict[str, int]:
         return {"steps": 0 if self.steps is None else int(self.steps)}

@@ -55,9 +55,17 @@ class Copypaste:
         return self._crops
 
     def fit(self, crops: Crops, run: FitRun) -> list[HistoryRow]:
-        """Keep the crops."""
+        """Keep the crops.
+
+        Raises:
+            InputError: no crops, or one without a diameter: it could not be scaled to another.
+        """
+        Seen.of(crops, min_nodules=0)
         self._crops = crops
         return [{"phase": "fit", "step": 0, "epoch": 0, "n_crops": len(crops), "note": ""}]
+
+    def to(self, device: torch.device) -> None:
+        """Nothing: no network draws, and OpenCV copies on the CPU."""
 
     def sample(self, conditions: Conditions, *, seed: int) -> Samples:
         """One copy for each condition: (N, S, S) HU and mask, of the asked diameter.
@@ -93,9 +101,17 @@ class Copypaste:
 
 
 def from_state(state: Mapping[str, Any]) -> Copypaste:
-    """The generator that ``state`` was taken of."""
-    crops = {name: _restored(values) for name, values in state["crops"].items()}
-    return Copypaste(from_mapping(CopypasteSettings, state["settings"]), Crops(**crops))
+    """The generator that ``state`` was taken of.
+
+    Raises:
+        InputError: the crops do not belong together, or are none that can be copied.
+    """
+    crops = Crops(**{name: _restored(values) for name, values in state["crops"].items()})
+    lengths = {f.name: len(getattr(crops, f.name)) for f in fields(Crops)}
+    if len(set(lengths.values())) != 1:
+        raise InputError(f"crops of lengths {lengths}; accepted: one length")
+    Seen.of(crops, min_nodules=0)
+    return Copypaste(from_mapping(CopypasteSettings, state["settings"]), crops)
 
 
 def draw_copy(

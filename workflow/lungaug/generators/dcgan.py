@@ -25,7 +25,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from lungaug.crops import Conditions, Crops
 from lungaug.errors import InputError
 from lungaug.generators.channels import from_channels, to_channels
-from lungaug.generators.collapse import Silence, alike, spread
+from lungaug.generators.collapse import Silence, alike, least_loss, spread
 from lungaug.generators.conditions import Embedding, Seen
 from lungaug.generators.dcgan_settings import DcganSettings
 from lungaug.generators.loop import learn
@@ -158,15 +158,20 @@ class Dcgan:
         self._seen, self._size, self._drawer = seen, size, learner.mean.cpu()
         return history
 
+    def to(self, device: torch.device) -> None:
+        """Move the network."""
+        self._fitted()[0].to(device)
+
     def sample(self, conditions: Conditions, *, seed: int) -> Samples:
         """One nodule for each condition; see the protocol."""
         drawer, seen = self._fitted()
         seen.check(conditions)
+        device = next(drawer.parameters()).device
         noise = _noise(len(conditions), self.settings.latent, seed)
         features = seen.features(conditions)
         with torch.inference_mode():
             parts = [
-                drawer(*chunk)
+                drawer(*(x.to(device) for x in chunk))
                 for chunk in zip(*(torch.split(x, _CHUNK) for x in (noise, features)), strict=True)
             ]
         pair = from_channels(torch.cat(parts), self.settings.window)
@@ -180,7 +185,7 @@ class Dcgan:
             "settings": asdict(self.settings),
             "seen": seen.state(),
             "size": self._size,
-            "weights": {name: value.clone() for name, value in drawer.state_dict().items()},
+            "weights": {name: x.cpu().clone() for name, x in drawer.state_dict().items()},
         }
 
     def _fitted(self) -> tuple[Drawer, Seen]:
@@ -210,6 +215,7 @@ class _Learner:
         self.note = seen.note(len(crops), settings.min_nodules) if settings.condition_width else ""
         self.reference = Reference.of(crops, settings.window).to(device)
         self.silence = Silence(settings.collapse)
+        self.least_loss = least_loss(settings.smoothing)
         drawer, judge = Drawer(settings, seen, size), Judge(settings, seen, size)
         self.mean = copy.deepcopy(drawer).to(device).eval().requires_grad_(False)
         self.drawer, self.drawer_optimiser = run.fabric.setup(drawer, self._optimiser(drawer))
@@ -228,7 +234,8 @@ class _Learner:
         losses = self._teach_judge(real, drawn.detach(), features, hidden)
         losses |= self._teach_drawer(drawn, features, hidden)
         self._average(step)
-        self.silence.hear(losses["loss_d"])
+        # With smoothed targets the loss of a judge that is always right is not 0 but their entropy.
+        self.silence.hear(losses["loss_d"] - self.least_loss)
         return losses
 
     def observe(self, step: int, run: FitRun) -> dict[str, Any]:

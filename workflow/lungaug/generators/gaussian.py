@@ -117,6 +117,9 @@ class Gaussian:
             row[f"{name}_correlation_mm"] = round(value, 3)
         return [{**row, "note": ""}]
 
+    def to(self, device: torch.device) -> None:
+        """Nothing: no network draws, and NumPy has the CPU alone."""
+
     def sample(self, conditions: Conditions, *, seed: int) -> Samples:
         """One ellipse for each condition: (N, S, S) HU and mask, of the asked diameter.
 
@@ -199,9 +202,7 @@ def measure(crops: Crops, settings: GaussianSettings) -> Fitted:
         lung_sd=_completed(around[:, 1], _NO_LUNG[1]),
     )
     pixel_mm = float(spacing.mean())
-    fitted_mm = tuple(
-        pixel_mm * kernel_px(zip(hu, regions, strict=True)) for regions in (cores, lungs)
-    )
+    fitted_mm = [pixel_mm * kernel_px(zip(hu, each, strict=True)) for each in (cores, lungs)]
     asked = settings.correlation_mm
     return Fitted(
         Seen.of(crops, min_nodules=0),

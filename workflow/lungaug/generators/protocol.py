@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from lungaug.crops import Conditions, Crops
 
 if TYPE_CHECKING:
+    import torch
+
     from lungaug.training.checkpoint import Checkpoint
 
 HistoryRow = dict[str, Any]
@@ -59,10 +61,16 @@ class Samples:
 
 
 class Generator(Protocol):
-    """A generator of nodule crops; equal seeds give equal bytes on the CPU."""
+    """A generator of nodule crops; equal seeds give equal bytes on the CPU.
+
+    What is drawn is drawn on the CPU, so that it is the same on every device.
+    """
 
     def fit(self, crops: Crops, run: FitRun) -> list[HistoryRow]:
         """Learn from crops of training patients; the rows become ``history.tsv``."""
+
+    def to(self, device: torch.device) -> None:
+        """Move what computes samples to a device; fit and load leave it on the CPU."""
 
     def sample(self, conditions: Conditions, *, seed: int) -> Samples:
         """One nodule for each condition.
@@ -72,4 +80,4 @@ class Generator(Protocol):
         """
 
     def state(self) -> Mapping[str, Any]:
-        """All that ``from_state`` of its module needs: plain values, arrays as tensors."""
+        """All that ``from_state`` of its module needs: plain values, arrays as CPU tensors."""

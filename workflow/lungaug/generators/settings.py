@@ -25,5 +25,9 @@ class CollapseSettings:
     alike: float = setting(
         0.3, "samples are alike below this share of the real crops' mean distance", minimum=0
     )
-    silent_loss: float = setting(0.05, "a discriminator loss that teaches nothing", minimum=0)
+    silent_loss: float = setting(
+        0.05,
+        "a discriminator loss, above the least that there can be, that teaches nothing",
+        minimum=0,
+    )
     silent_steps: int = setting(200, "steps in a row at such a loss", minimum=1)

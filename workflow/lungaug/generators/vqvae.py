@@ -78,6 +78,12 @@ class Vqvae:
         self._fitted = _Fitted(seen, (height, width), *modules)
         return [*history, *rows]
 
+    def to(self, device: torch.device) -> None:
+        """Move the networks."""
+        fitted = self._whole()
+        fitted.autoencoder.to(device)
+        fitted.prior.to(device)
+
     @torch.no_grad()
     def sample(self, conditions: Conditions, *, seed: int) -> Samples:
         """One nodule for each condition; the first ones do not depend on how many follow.
@@ -88,20 +94,22 @@ class Vqvae:
         fitted = self._whole()
         fitted.seen.check(conditions)
         n = len(conditions)
-        features = fitted.seen.features(conditions)
-        uniforms = uniforms_of(seed, (n, *fitted.latent))
+        device = next(fitted.prior.parameters()).device
+        features = fitted.seen.features(conditions).to(device)
+        uniforms = uniforms_of(seed, (n, *fitted.latent)).to(device)
         codes = fitted.prior.draw(features, uniforms, self.settings.temperature)
         pair = from_channels(fitted.autoencoder.decode(codes), self.settings.window)
         return Samples(pair.hu, pair.mask, np.full(n, "", "U1"), np.zeros(n, np.int64))
 
     def state(self) -> Mapping[str, Any]:
+        """Settings, conditions, size and weights of both networks."""
         fitted = self._whole()
         return {
             "settings": as_mapping(self.settings),
             "seen": fitted.seen.state(),
             "latent": list(fitted.latent),
-            "autoencoder": fitted.autoencoder.state_dict(),
-            "prior": fitted.prior.state_dict(),
+            "autoencoder": {k: x.cpu() for k, x in fitted.autoencoder.state_dict().items()},
+            "prior": {k: x.cpu() for k, x in fitted.prior.state_dict().items()},
         }
 
     def _whole(self) -> _Fitted:

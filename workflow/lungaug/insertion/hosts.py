@@ -76,8 +76,8 @@ class Hosts:
         if not of_patient:
             raise InputError(
                 f"no healthy slice with lungs of the {len(patients)} training patients can be a "
-                "host; accepted: Lung-RADS 1 patients in training, a hosts.distance_mm below "
-                f"{settings.distance_mm:g}, or hosts.patients: all (now {settings.patients})"
+                "host; accepted: Lung-RADS 1 patients in training, insert.hosts.distance_mm below "
+                f"{settings.distance_mm:g}, or insert.hosts.patients: all (now {settings.patients})"
             )
         return cls(of_patient)
 

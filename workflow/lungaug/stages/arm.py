@@ -23,6 +23,7 @@ from lungaug.evaluation.audit import (
     expansion_places,
     places_of,
     stop_if_failed,
+    write_findings,
 )
 from lungaug.evaluation.crop_audit import check_crops
 from lungaug.evaluation.patch_audit import check_patches
@@ -57,6 +58,7 @@ def run(
     rois: Path | None = None,
     root: Path,
     output: Path,
+    findings: Path,
     settings: Settings,
     provenance: Provenance,
 ) -> None:
@@ -74,6 +76,7 @@ def run(
         rois: crops that its generators were fitted to; needed with patches.
         root: what the tables' paths are relative to.
         output: ``<arm>.tsv``.
+        findings: ``<arm>.audit.tsv``, what the audit checked.
         settings: of the audit.
         provenance: unused; a table carries no attributes.
 
@@ -83,6 +86,7 @@ def run(
         LeakageError: the audit failed; ``<arm>.failed.tsv`` holds its findings.
     """
     output.unlink(missing_ok=True)
+    findings.unlink(missing_ok=True)
     known = [f"metalung:{name}" for name in OPERATIONS]
     known += [f"inserted:{name}" for name in GENERATORS]
     if not set(origins) <= set(known):
@@ -100,12 +104,14 @@ def run(
         evidence = Evidence.of(files, preprocess, division, fold, told)
         training = places_of(rows, "train")
         again = _replay(files, evidence.real, patches)
-        findings = [
+        found = [
             *audit(evidence, training, again, settings.fingerprints, unscored=False),
             *_generated(evidence, patches, rois, settings.crop),
         ]
-    stop_if_failed([*wrong, *findings], output.with_suffix(".failed.tsv"))
+    stop_if_failed([*wrong, *found], output.with_suffix(".failed.tsv"))
     _check(arm, origins, rows, fold)
+    log.info("arm %s: audit passed, %d rows", arm, len(rows))
+    write_findings(findings, found)
     write_table(output, rows)
 
 

@@ -21,7 +21,6 @@ from lungaug.evaluation.realism.collect import (
     real_nodules,
 )
 from lungaug.evaluation.realism.compare import (
-    HELD_OUT,
     Copies,
     CopySettings,
     Features,
@@ -37,7 +36,15 @@ from lungaug.evaluation.realism.compare import (
 from lungaug.evaluation.realism.features import texture_features
 from lungaug.evaluation.realism.material import Cutter, Nodule, crops_of
 from lungaug.evaluation.realism.memorisation import Pose, all_poses
-from lungaug.evaluation.realism.rows import COLUMNS, PUBLISHED, REAL, TISSUE, Row, as_records
+from lungaug.evaluation.realism.rows import (
+    COLUMNS,
+    HELD_OUT,
+    PUBLISHED,
+    REAL,
+    TISSUE,
+    Row,
+    as_records,
+)
 from lungaug.imaging.contrast import ContrastSettings
 from lungaug.imaging.crop import CropSettings
 from lungaug.listing import RealSlices, SliceFiles
@@ -141,11 +148,14 @@ def run(
         provenance: unused; a table carries no attributes.
 
     Raises:
-        InputError: no training or no held-out nodule, a host that is not found, or a model without
-            an encoder.
+        InputError: a host that is not found, or a model without an encoder. Sets without a nodule
+            are none: their rows have no numbers and say why.
     """
     variants = {TISSUE: inserted, PUBLISHED: published}
     material = read_material(variants, rois, patches, slices, preprocess, root, settings)
+    for name, found in material.nodules.items():
+        if not found:
+            logger.warning("%s/%s: no nodule of the set '%s': no distance", fold, generator, name)
     sets = Sets.of(material.nodules, settings.n_resamples, seed=settings.seed)
     poses = all_poses(settings.copies.turns)
     copies = copies_of(
@@ -193,12 +203,6 @@ def read_material(
             nodules[kind] = real_nodules(
                 files, rows, cutter, settings.n_nodules, settings.min_diameter_mm, rng=rng
             )
-            if not nodules[kind]:
-                who = "training" if kind == REAL else "validation or test"
-                raise InputError(
-                    f"{slices}: no nodule of a {who} patient, which generated ones are compared "
-                    "with; add patients, or change split's patients a class"
-                )
     return Material(nodules, changes, read_crops(patches), read_crops(rois))
 
 
@@ -220,7 +224,7 @@ def write_pairs(
                 "absolute": round(distance, 6),
                 "flip": "yes" if pose.flip else "no",
                 "degrees": pose.degrees,
-                "copy": "yes" if relative < copies.threshold else "no",
+                "copy": _is_copy(relative, copies.threshold),
                 "roi_key": rois.donor[roi],
                 "roi_label": int(rois.label[roi]),
             }
@@ -228,14 +232,21 @@ def write_pairs(
     write_rows(path, PAIR_COLUMNS, rows)
 
 
+def _is_copy(relative: float, threshold: float) -> str:
+    """'' where nothing can be told."""
+    if math.isnan(relative) or math.isnan(threshold):
+        return ""
+    return "yes" if relative < threshold else "no"
+
+
 def log_gates(rows: Sequence[Row], generator: str, fold: str) -> None:
-    """One line: which distances lie within the real-to-real interval."""
+    """One line: which distances lie within what real patients show."""
     told = [
-        f"{row.metric} of {row.space} {row.value:.3f} ({row.within or 'no interval'})"
+        f"{row.metric} of {row.space} {row.value:.3f} ({row.within or 'not judged'})"
         for row in rows
         if row.variant == TISSUE and row.metric == "ks"
     ]
-    logger.info("%s/%s: within the real-to-real interval: %s", fold, generator, ", ".join(told))
+    logger.info("%s/%s: within what real patients show: %s", fold, generator, ", ".join(told))
 
 
 def _feature_rows(sets: Sets, model: Path, settings: Settings) -> list[Row]:

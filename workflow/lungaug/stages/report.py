@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import os
+import re
 import struct
 from collections import Counter
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def run(
         tables, figures: folders of those stages.
         text: folder with the template, the landing text and the captions.
         cohort, split: tables of patients.
-        audit: ``<fold>/audit.tsv`` of every fold.
+        audit: ``audit.tsv`` of every fold, and ``arms/<arm>.audit.tsv`` of every arm.
         slice_files: of ingest, preprocess and the operations: what made them is shown.
         skipped: every table of rejected files and skipped slices.
         history, predictions: of every training.
@@ -179,12 +180,14 @@ def _patients(cohort: Path, split: Path, audit: list[Path]) -> dict[str, Any]:
 
 
 def _audits(paths: list[Path]) -> pd.DataFrame:
-    """What each check of each fold found, and on how much."""
+    """What each check of each fold, and of each arm in it, found, and on how much."""
     columns = ["check", "outcome", "detail"]
     rows: list[tuple[str, ...]] = []
     for path in sorted(paths):
         table = read_table(path, columns)
-        rows += [(path.parent.name, *map(str, row)) for row in table[columns].to_numpy()]
+        arm = path.name.removesuffix("audit.tsv").rstrip(".")
+        of = f"{path.parents[1].name}, arm {arm}" if arm else path.parent.name
+        rows += [(of, *map(str, row)) for row in table[columns].to_numpy()]
     return pd.DataFrame(rows, columns=["fold", *columns])
 
 
@@ -279,7 +282,8 @@ def _failures(root: Path, skipped: list[Path]) -> dict[str, Any]:
         table = read_table(path, ("reason",))
         name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
         stage = name.parent.as_posix() if len(name.parts) > 1 else name.name.partition(".")[0]
-        reasons += [(stage, str(reason)) for reason in table["reason"]]
+        # Reasons that differ in a number only, such as a patch's, are one.
+        reasons += [(stage, re.sub(r"\d+(\.\d+)?", "#", str(reason))) for reason in table["reason"]]
         if len(table):
             sources.append({"title": name.as_posix(), "table": _table(table)})
     rows = [(stage, reason, n) for (stage, reason), n in sorted(Counter(reasons).items())]

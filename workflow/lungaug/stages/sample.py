@@ -1,14 +1,15 @@
 """Sample new nodules from a generator, and keep those whose mask can be one.
 
 Every crop that is wanted has a training crop whose type, class and diameter it is asked for, so
-that rejection changes how often the generator is asked, not what the nodules are like.
+that rejection changes how often the generator is asked, not what the nodules are like. A nodule
+keeps the diameter that was asked for, to which its insertion stretches the mask: how large nodules
+are is decided by the training crops, and not by a generator that draws all of them too small.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,13 +21,14 @@ from lungaug.cohort import write_rows
 from lungaug.crops import (
     GENERATED,
     NODULE_TYPES,
+    ROIS,
     Conditions,
     Crops,
     equivalent_diameter_mm,
     read_crops,
     write_crops,
 )
-from lungaug.errors import InputError, SettingError
+from lungaug.errors import FileFormatError, InputError, SettingError
 from lungaug.imaging.hu import FLOOR_HU
 from lungaug.insertion.quality import (
     QualitySettings,
@@ -36,7 +38,7 @@ from lungaug.insertion.quality import (
     reject_reason,
 )
 from lungaug.settings import setting
-from lungaug.store import Provenance, StorageSettings
+from lungaug.store import Provenance, SliceFile, StorageSettings
 
 if TYPE_CHECKING:
     from lungaug.generators.protocol import Generator, Samples
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REJECTED_COLUMNS = ("reason", "n", "round")
+OTHER_SIZE = "not of the asked size"
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,11 @@ class Settings:
         1, "threads; samples repeat to the bit at the same number", minimum=1
     )
     quality: QualitySettings = setting(QualitySettings, "which masks are rejected")
+    diameter_factor: float = setting(
+        2.0,
+        "largest ratio of the asked diameter and the mask's own, either way; beyond it is rejected",
+        exclusiveMinimum=1,
+    )
 
     def __post_init__(self) -> None:
         if self.kind is not None and self.kind not in NODULE_TYPES:
@@ -113,7 +121,7 @@ class Patch:
 
     hu: NDArray[np.int16]
     mask: NDArray[np.bool_]
-    diameter_mm: float  # that was asked for
+    diameter_mm: float  # that was asked for; the mask's own may be another
     donor: str
     label: int
 
@@ -150,27 +158,34 @@ def run(
         provenance: stored in the patches.
 
     Raises:
+        FileFormatError: the model was fitted to other crops than ``rois``, whose patients may be
+            held out here.
         InputError: the model is of another generator, no crop passes the filters, or nothing that
             was sampled is accepted.
     """
+    with SliceFile(rois) as file:
+        digest = file.content_digest
     wanted = choose(read_crops(rois), settings)
 
     from lungaug.generators import factory
     from lungaug.training.loop import make_fabric, reproducible
 
     fabric = make_fabric(device)
-    name, fitted = factory.load(model)
-    if name != generator:
-        raise InputError(f"{model}: a model of '{name}'; accepted: '{generator}'")
-    to = getattr(fitted, "to", None)
-    if to is not None:
-        to(fabric.device)
+    loaded = factory.load(model)
+    if loaded.name != generator:
+        raise InputError(f"{model}: a model of '{loaded.name}'; accepted: '{generator}'")
+    if loaded.rois != digest:
+        raise FileFormatError(
+            f"{model}: fitted to other crops ({loaded.rois[:12]}) than those of {rois} "
+            f"({digest[:12]}); {factory.remedy(model)}"
+        )
+    loaded.generator.to(fabric.device)
     with reproducible(settings.torch_threads, fabric):
-        outcome = sample_all(fitted, wanted, settings)
+        outcome = sample_all(loaded.generator, wanted, settings)
     report(outcome, wanted, generator, settings)
     write_rows(rejected, REJECTED_COLUMNS, outcome.rejected)
     patches = as_crops(outcome, wanted, f"{GENERATED}:{generator}")
-    write_crops(output, patches, provenance, settings.storage)
+    write_crops(output, patches, provenance, settings.storage, sources={ROIS: digest})
 
 
 def choose(crops: Crops, settings: Settings) -> Wanted:
@@ -193,7 +208,7 @@ def choose(crops: Crops, settings: Settings) -> Wanted:
     if not len(rows):
         raise InputError(
             f"sample: none of {len(crops)} training crops has kind {settings.kind or 'any'}, "
-            f"lung_rads {settings.lung_rads or 'any'}, a diameter of {low:g} to {high:g} mm and "
+            f"lung_rads {settings.lung_rads or 'any'}, a diameter_mm of {low:g} to {high:g} and "
             f"{settings.quality.min_px} pixels; accepted: {_found(crops)}"
         )
     n = settings.n or max(1, round(len(crops) * settings.per_crop))
@@ -205,9 +220,15 @@ def choose(crops: Crops, settings: Settings) -> Wanted:
 
 
 def _found(crops: Crops) -> str:
-    kinds, classes = (sorted(set(names.tolist())) for names in (crops.kind, crops.lung_rads))
-    low, high = np.nanmin(crops.diameter_mm), np.nanmax(crops.diameter_mm)
-    return f"{', '.join(kinds)}; {', '.join(classes)}; {low:.1f} to {high:.1f} mm"
+    """What there is: types with their classes and diameters, since not all of them go together."""
+    found = []
+    pairs = zip(crops.kind.tolist(), crops.lung_rads.tolist(), strict=True)
+    for kind, lung_rads in sorted(set(pairs)):
+        diameters = crops.diameter_mm[(crops.kind == kind) & (crops.lung_rads == lung_rads)]
+        known = diameters[np.isfinite(diameters)]
+        size = f"{known.min():.1f} to {known.max():.1f} mm" if len(known) else "size unknown"
+        found.append(f"{kind} {lung_rads} {size}")
+    return "; ".join(found)
 
 
 def sample_all(fitted: Generator, wanted: Wanted, settings: Settings) -> Outcome:
@@ -235,19 +256,50 @@ def _one_round(
     rng = np.random.default_rng(jitter_seed)
     conditions = wanted.conditions(slots, settings.jitter, rng=rng)
     samples = fitted.sample(conditions, seed=int(seed))
-    pairs = zip(samples.mask, samples.hu, strict=True)
-    reasons = [reject_reason(mask, settings.quality, hu) for mask, hu in pairs]
+    spacing_mm = wanted.crops.spacing_mm[wanted.rows[slots]]
+    reasons = reasons_of(samples, conditions, spacing_mm, settings)
     for i, slot in enumerate(slots.tolist()):
         if reasons[i] is None and slot not in outcome.patches:
             outcome.patches[slot] = _patch(samples, i, float(conditions.diameter_mm[i]))
-    counts = count_reasons(reasons)
-    outcome.rejected.extend({"reason": r, "n": n, "round": number} for r, n in counts.items())
+    counts = {**count_reasons(reasons), OTHER_SIZE: reasons.count(OTHER_SIZE)}
+    rows = [{"reason": reason, "n": n, "round": number} for reason, n in counts.items() if n]
+    outcome.rejected.extend(rows)
+
+
+def reasons_of(
+    samples: Samples,
+    conditions: Conditions,
+    spacing_mm: NDArray[np.float32],
+    settings: Settings,
+) -> list[str | None]:
+    """Why each of (N,) samples is rejected; None where it is not.
+
+    Args:
+        samples: as the generator made them.
+        conditions: that they were asked for.
+        spacing_mm: (N, 2), of their pixels; where it is unknown, sizes are not compared.
+        settings: what is accepted.
+    """
+    reasons = [
+        reject_reason(mask, settings.quality, hu)
+        for mask, hu in zip(samples.mask, samples.hu, strict=True)
+    ]
+    limit = math.log(settings.diameter_factor)
+    for i, reason in enumerate(reasons):
+        if reason is None:
+            own_mm = equivalent_diameter_mm(_mask(samples, i), spacing_mm[i])
+            if abs(math.log(own_mm / float(conditions.diameter_mm[i]))) > limit:
+                reasons[i] = OTHER_SIZE
+    return reasons
+
+
+def _mask(samples: Samples, i: int) -> NDArray[np.bool_]:
+    return largest_piece(mask_of(samples.mask[i]))
 
 
 def _patch(samples: Samples, i: int, diameter_mm: float) -> Patch:
     hu = np.clip(np.rint(samples.hu[i]), FLOOR_HU, np.iinfo(np.int16).max).astype(np.int16)
-    mask = largest_piece(mask_of(samples.mask[i]))
-    return Patch(hu, mask, diameter_mm, str(samples.donor[i]), int(samples.label[i]))
+    return Patch(hu, _mask(samples, i), diameter_mm, str(samples.donor[i]), int(samples.label[i]))
 
 
 def report(outcome: Outcome, wanted: Wanted, generator: str, settings: Settings) -> None:
@@ -271,13 +323,13 @@ def report(outcome: Outcome, wanted: Wanted, generator: str, settings: Settings)
 
 
 def as_crops(outcome: Outcome, wanted: Wanted, origin: str) -> Crops:
-    """The accepted nodules in the order in which they were wanted."""
+    """The accepted nodules in the order in which they were wanted, of the asked diameters."""
     slots = sorted(outcome.patches)
     patches = [outcome.patches[slot] for slot in slots]
     asked = wanted.crops.take(wanted.rows[slots])
     donor = np.array([patch.donor for patch in patches])
     return Crops(
-        diameter_mm=np.array(list(_diameters(patches, asked.spacing_mm)), np.float32),
+        diameter_mm=np.array([patch.diameter_mm for patch in patches], np.float32),
         kind=asked.kind,
         lung_rads=asked.lung_rads,
         hu=np.stack([patch.hu for patch in patches]),
@@ -288,10 +340,3 @@ def as_crops(outcome: Outcome, wanted: Wanted, origin: str) -> Crops:
         spacing_mm=asked.spacing_mm,
         origin=np.full(len(patches), origin),
     )
-
-
-def _diameters(patches: list[Patch], spacing_mm: NDArray[np.float32]) -> Iterator[float]:
-    """Of the masks; the one that was asked for where the spacing is unknown."""
-    for patch, spacing in zip(patches, spacing_mm, strict=True):
-        measured = equivalent_diameter_mm(patch.mask, spacing)
-        yield measured if math.isfinite(measured) else patch.diameter_mm

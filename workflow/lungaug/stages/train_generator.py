@@ -97,7 +97,8 @@ def run(
     from lungaug.training.loop import reproducible
 
     fabric = make_mixed_fabric(device)
-    saved = Checkpoint(checkpoint, identity_of(generator, rois, provenance))
+    digest = digest_of(rois)
+    saved = Checkpoint(checkpoint, identity_of(generator, digest, provenance))
     name = f"{rois.parent.name}/{generator}"
     logger.info("%s: %d crops on %s", name, len(crops), fabric.device)
     fitted = factory.build(generator, settings.generators())
@@ -105,7 +106,7 @@ def run(
         rows = fitted.fit(crops, FitRun(name, settings.seed, fabric, saved, sheets))
         draw_sheets(sheets, crops, fitted, settings.seed)
         write_history(history, rows)
-        factory.save(model, generator, fitted)
+        factory.save(model, generator, fitted, digest)
     saved.remove()
 
 
@@ -127,10 +128,15 @@ def check_crops(crops: Crops, rois: Path) -> None:
             )
 
 
-def identity_of(generator: str, rois: Path, provenance: Provenance) -> str:
-    """Digest of all that decides a fit: settings (the seed is one), code, generator and crops."""
+def digest_of(rois: Path) -> str:
+    """Content digest of a file of crops."""
     with SliceFile(rois) as file:
-        parts = [provenance.stage, provenance.settings, provenance.code, file.content_digest]
+        return file.content_digest
+
+
+def identity_of(generator: str, crops: str, provenance: Provenance) -> str:
+    """Digest of all that decides a fit: settings (the seed is one), code, generator and crops."""
+    parts = [provenance.stage, provenance.settings, provenance.code, crops]
     return hashlib.sha256(json.dumps([generator, *parts]).encode()).hexdigest()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lungaug.crops import equivalent_diameter_mm
 from lungaug.errors import InputError
 from lungaug.evaluation.realism.material import Cutter, Nodule, patient_even
 from lungaug.evaluation.realism.untouched import changed_outside
@@ -39,7 +40,8 @@ def real_nodules(
     """Nodules of real slices, at most ``n``, evenly over patients.
 
     Caps of nodules are left out, as they are from what generators learn: they would be told from
-    any generated nodule by their size.
+    any generated nodule by their size. They are left out before anything is chosen: a patient with
+    many caps gives as many nodules as the others.
 
     Args:
         files: where the slices lie.
@@ -50,14 +52,23 @@ def real_nodules(
         rng: chooses.
     """
     table = rows[rows["n_nodule_px"] > 0].sort_values("key", kind="stable")
-    places = [
-        (str(file), str(group), int(row))
-        for file, group, row in zip(table["file"], table["group"], table["row"], strict=True)
+    columns = (table[name] for name in ("file", "group", "row", "patient"))
+    large = [
+        (place, label, str(patient))
+        for file, group, row, patient in zip(*columns, strict=True)
+        for place in [(str(file), str(group), int(row))]
+        for label in _large_labels(files, place, least_mm)
     ]
-    chosen = patient_even(table["patient"].tolist(), n, rng=rng)
-    found = _read(files, [places[i] for i in chosen], cutter)
-    large = [nodule for nodule in found if not nodule.diameter_mm < least_mm]
-    return _evenly(large, n, rng=rng)
+    kept = patient_even([patient for _, _, patient in large], n, rng=rng)
+    chosen: dict[Place, set[int]] = {}
+    for place, label, _ in (large[i] for i in kept):
+        chosen.setdefault(place, set()).add(label)
+    return [
+        nodule
+        for place in sorted(chosen)
+        for nodule in _read(files, [place], cutter)
+        if nodule.label in chosen[place]
+    ]
 
 
 def inserted_nodules(
@@ -95,6 +106,13 @@ def changes_of(files: SliceFiles, real: RealSlices, name: str, feather_px: int) 
             )
         n_pixels += changed_outside(after, before, files.nodule(claim.place), feather_px)
     return Changes(n_pixels, len(claims), len({claim.patient for claim in claims}))
+
+
+def _large_labels(files: SliceFiles, place: Place, least_mm: float) -> list[int]:
+    """Nodules of a slice that are no caps."""
+    nodule, spacing = files.nodule(place), files.fields(place)["spacing_mm"]
+    labels: list[int] = np.unique(nodule[nodule > 0]).tolist()
+    return [k for k in labels if not equivalent_diameter_mm(nodule == k, spacing) < least_mm]
 
 
 def _read(files: SliceFiles, places: Sequence[Place], cutter: Cutter) -> list[Nodule]:

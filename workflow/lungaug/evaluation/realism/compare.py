@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,15 +28,23 @@ from lungaug.evaluation.realism.memorisation import (
     copy_threshold,
     nearest_training,
 )
-from lungaug.evaluation.realism.resampling import Group, Sample
+from lungaug.evaluation.realism.resampling import ANY, Group, Sample
 from lungaug.evaluation.realism.rim import RimResult, Rings, rim_test, rings_of
-from lungaug.evaluation.realism.rows import PATCHES, REAL, Measure, Row, judged, measured
+from lungaug.evaluation.realism.rows import (
+    HELD_OUT,
+    PATCHES,
+    REAL,
+    Measure,
+    Row,
+    judged,
+    measured,
+)
+from lungaug.evaluation.statistics import MINIMUM_PATIENTS
 from lungaug.settings import setting
 
 Features = NDArray[np.float64]
 Featurise = Callable[[Sequence[Nodule]], Features]
 
-HELD_OUT = "held_out"
 _HU_UNIT = "in HU"
 
 
@@ -71,6 +80,7 @@ class Sets:
 
     nodules: dict[str, list[Nodule]]
     groups: dict[str, Group]
+    seed: int
 
     @classmethod
     def of(cls, nodules: dict[str, list[Nodule]], n_resamples: int, *, seed: int) -> Sets:
@@ -84,7 +94,7 @@ class Sets:
             )
             for name, found in nodules.items()
         }
-        return cls(nodules, groups)
+        return cls(nodules, groups, seed)
 
     @property
     def variants(self) -> list[str]:
@@ -102,7 +112,7 @@ def hu_rows(sets: Sets, level: float) -> list[Row]:
     }
     for space, samples in spaces.items():
         for measure in (
-            Measure("ks", space, kolmogorov_smirnov, gate=True),
+            Measure("ks", space, kolmogorov_smirnov, gate=True, bounds=(0.0, 1.0)),
             Measure("wasserstein", space, wasserstein, note=_HU_UNIT),
         ):
             rows += _rows_of(measure, samples, sets, level)
@@ -144,7 +154,7 @@ def feature_rows(
     samples = {k: sets.groups[k].take(chosen[k]).sample(v) for k, v in features.items()}
     lost = sum(int((~used).sum()) for used in chosen.values())
     note = f"{lost} nodules of all sets have no crop" if lost else ""
-    measures = [Measure("kid", space, kernel_distance, note=note)]
+    measures = [Measure("kid", space, kernel_distance, bounds=ANY, note=note)]
     if with_frechet:
         measures.insert(0, Measure("frechet", space, frechet, note=note))
     return [row for measure in measures for row in _rows_of(measure, samples, sets, level)]
@@ -181,21 +191,31 @@ def diversity_rows(patches: Crops, rois: Crops, n_pairs: int, *, seed: int) -> l
 
 @dataclass(frozen=True)
 class Copies:
-    """Nearest training crops of patches and of held-out nodules, and what counts as a copy."""
+    """Nearest training crops of patches and of held-out nodules, and what counts as a copy.
+
+    Attributes:
+        patches, held_out: what was looked up.
+        n_patients: whose the held-out nodules are.
+        threshold: relative distance below which one is a copy; NaN where there is none.
+        percentile: of the held-out nodules, that the threshold is.
+    """
 
     patches: Nearest
     held_out: Nearest
+    n_patients: int
     threshold: float
     percentile: float
 
     def rows(self, n_patients: int) -> list[Row]:
-        """Copy rate and median distance, beside those of held-out nodules."""
+        """Copy rate and median distance of patches of so many patients, beside those of held-out
+        nodules."""
         found = {PATCHES: self.patches, REAL: self.held_out}
         how = (
             f"copies: relative distance below {self.threshold:.3f}, percentile "
             f"{self.percentile:g} of held-out nodules; no interval"
             if not math.isnan(self.threshold)
-            else "no value: no held-out nodule, or training crops of one patient only"
+            else f"no value: nodules of {self.n_patients} held-out patients, {MINIMUM_PATIENTS} "
+            "needed, or training crops of one patient only"
         )
         rates = {k: copy_rate(v, self.threshold) for k, v in found.items()}
         medians = {k: _median(v.relative) for k, v in found.items()}
@@ -218,7 +238,8 @@ class Copies:
                         values[variant],
                         real_value=real,
                         n=len(nearest.distance),
-                        n_patients=n_patients if variant == PATCHES else 0,
+                        n_patients=n_patients if variant == PATCHES else self.n_patients,
+                        n_held_out=len(self.held_out.distance),
                         note=note,
                     )
                 )
@@ -238,7 +259,9 @@ def copies_of(
     both = nearest_training(everything, as_crops(rois), rois.patient.tolist(), poses)
     n = len(generated)
     first, second = both.take(slice(n)), both.take(slice(n, None))
-    return Copies(first, second, copy_threshold(second, percentile), percentile)
+    n_patients = len({nodule.patient for nodule in held_out if nodule.crop is not None})
+    threshold = copy_threshold(second, percentile, n_patients)
+    return Copies(first, second, n_patients, threshold, percentile)
 
 
 def rim_rows(sets: Sets, settings: RimSettings, level: float, *, seed: int) -> list[Row]:
@@ -253,8 +276,10 @@ def rim_rows(sets: Sets, settings: RimSettings, level: float, *, seed: int) -> l
         yardstick = _auc(chosen[REAL], chosen[HELD_OUT], settings, level, seed)
         for variant in sets.variants:
             result = _auc(real, chosen[variant], settings, level, seed)
-            rows.append(_rim_row(variant, space, result, yardstick, chosen[variant]))
-        rows.append(_rim_row(REAL, space, yardstick, None, chosen[REAL]))
+            row = _rim_row(variant, space, result, chosen[variant])
+            rows.append(_beside(row, yardstick, len(chosen[HELD_OUT])))
+        row = _rim_row(REAL, space, yardstick, chosen[REAL])
+        rows.append(dataclasses.replace(row, n_held_out=len(chosen[HELD_OUT])))
     return rows
 
 
@@ -265,10 +290,12 @@ def change_rows(changes: dict[str, Changes]) -> list[Row]:
             variant,
             "changed_outside",
             "slices",
-            float(found.n_pixels),
+            float(found.n_pixels) if found.n_slices else math.nan,
             n=found.n_slices,
             n_patients=found.n_patients,
-            note="pixels beyond mask and feather that differ from the host, all slices; a count",
+            note="pixels beyond mask and feather that differ from the host, all slices; a count"
+            if found.n_slices
+            else "no value: nothing was inserted",
         )
         for variant, found in changes.items()
     ]
@@ -277,7 +304,9 @@ def change_rows(changes: dict[str, Changes]) -> list[Row]:
 def _rows_of(measure: Measure, samples: dict[str, Sample], sets: Sets, level: float) -> list[Row]:
     generated = {name: samples[name] for name in sets.variants}
     sizes = {name: len(found) for name, found in sets.nodules.items()}
-    return measured(measure, generated, samples[REAL], samples[HELD_OUT], sizes, level)
+    return measured(
+        measure, generated, samples[REAL], samples[HELD_OUT], sizes, level, seed=sets.seed
+    )
 
 
 def _together(kept: dict[str, list[Nodule]], featurise: Featurise) -> dict[str, Features]:
@@ -300,14 +329,15 @@ def _auc(first: Rings, second: Rings, settings: RimSettings, level: float, seed:
     )
 
 
-def _rim_row(
-    variant: str, space: str, found: RimResult, real: RimResult | None, rings: Rings
-) -> Row:
-    notes = ["interval: of labels permuted by patient; real: training against held-out patients"]
+def _rim_row(variant: str, space: str, found: RimResult, rings: Rings) -> Row:
+    notes = [
+        "interval: of labels permuted by patient; real: training against held-out patients; "
+        f"{found.n_tested} judgements in all cuts together"
+    ]
     if math.isnan(found.auc):
         notes.append("no value: too few patients whose nodules can be kept apart")
     elif math.isnan(found.interval.low):
-        notes.append("no interval: fewer than 5 patients on one side")
+        notes.append(f"no interval: fewer than {MINIMUM_PATIENTS} patients on one side")
     return Row(
         variant,
         "rim_auc",
@@ -315,13 +345,21 @@ def _rim_row(
         found.auc,
         found.interval.low,
         found.interval.high,
-        real_value=math.nan if real is None else real.auc,
-        real_low=math.nan if real is None else real.interval.low,
-        real_high=math.nan if real is None else real.interval.high,
         n=len(rings),
         n_patients=len(set(rings.group)),
-        within=judged(found.auc, found.interval.high),
         note="; ".join(notes),
+    )
+
+
+def _beside(row: Row, real: RimResult, n_held_out: int) -> Row:
+    """An insertion's row beside the yardstick, judged by its own interval."""
+    return dataclasses.replace(
+        row,
+        real_value=real.auc,
+        real_low=real.interval.low,
+        real_high=real.interval.high,
+        n_held_out=n_held_out,
+        within=judged(row.value, row.high),
     )
 
 

@@ -6,6 +6,7 @@ where a set is too small for one.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -41,7 +42,12 @@ def frechet(first: Sample, second: Sample) -> Values:
     """
     if min(len(first.values), len(second.values)) < 2:
         return np.full(len(first.weights), np.nan)
-    return normal_distance(*_moments(first), *_moments(second))
+    # A resample may have drawn none of the patients who have vectors.
+    drawn = (first.weights.sum(axis=1) > 0) & (second.weights.sum(axis=1) > 0)
+    a, b = (dataclasses.replace(s, weights=s.weights[drawn]) for s in (first, second))
+    found = np.full(len(drawn), np.nan)
+    found[drawn] = normal_distance(*_moments(a), *_moments(b))
+    return found
 
 
 def normal_distance(mean_a: Values, cov_a: Values, mean_b: Values, cov_b: Values) -> Values:
@@ -70,7 +76,8 @@ def kernel_distance(first: Sample, second: Sample) -> Values:
         return np.full(n_rows, np.nan)
     counts_a, counts_b = first.weights * _sizes(first), second.weights * _sizes(second)
     across = np.sum((first.weights @ _kernel_sums(first, second)) * second.weights, axis=1)
-    across /= counts_a.sum(axis=1) * counts_b.sum(axis=1)
+    n_pairs = counts_a.sum(axis=1) * counts_b.sum(axis=1)
+    across = np.divide(across, n_pairs, out=np.full(n_rows, np.nan), where=n_pairs > 0)
     return np.asarray(_within(first) + _within(second) - 2 * across)
 
 

@@ -48,10 +48,15 @@ _BLOCKS = {
 }
 CAPTION = (
     "Distances to held-out patients; 1 is as far as training patients are from them, and the row "
-    "'real patients' has that distance itself. Yes: not beyond the upper end of the real-to-real "
-    "interval (patients of both sides resampled, from five on). Brackets of ratios: patients "
-    "resampled. KID is unbiased, so that the real-to-real value may be 0 or below: where its "
-    "interval reaches 0, value and real value stand instead of a ratio. MS-SSIM: mean of pairs of "
+    "'real patients' has that distance itself, with both numbers of nodules. Brackets of distances "
+    "and ratios: percentiles over resampled patients, moved by the bootstrap's bias (mean of the "
+    "resamples minus the estimate; Efron and Tibshirani 1993), cut at 0; from five patients on. "
+    "Yes: beyond neither the upper end of the real-to-real bracket nor the upper percentile of the "
+    "distance between real patients dealt out at random to two sides of the same numbers "
+    "(split_high in realism.tsv). With fewer than about 15 patients a side this has little power: "
+    "a yes does not say that nodules are alike. Where the real-to-real distance is not above 0 or "
+    "its bracket reaches 0, value and real value stand instead of a ratio of features; KID is "
+    "unbiased and may be negative. MS-SSIM: mean of pairs of "
     "patches, higher is less diverse; in parentheses that of training crops. Copy rate: patches "
     "nearer to a training crop than the nearest few percent of held-out nodules are; for real "
     "patients that share itself. Rim AUC: a classifier that sees only the ring around the nodule, "
@@ -157,10 +162,11 @@ def _real_row(cells: Cells, generator: str, decimals: int) -> dict[str, str]:
     def cell(metric: str, space: str) -> dict[Any, Any]:
         return cells.get((generator, REAL, metric, space), {})
 
+    pixels = cell("ks", "pixels")
     return {
         "generator": REAL_PATIENTS,
         "variant": "",
-        "nodules": str(cell("ks", "pixels").get("n", 0)),
+        "nodules": f"{pixels.get('n', 0)} / {pixels.get('n_held_out', 0)}",
         **{name: _interval(cell("ks", space), decimals) for name, space in _GATES.items()},
         **{name: _interval(cell(*key), decimals + 1) for name, key in _DISTANCES.items()},
         "MS-SSIM": _number(cell("ms_ssim", "patches"), "value", decimals),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungaug.evaluation.realism.features import HIGH_HU, LOW_HU
+from lungaug.evaluation.statistics import MINIMUM_PATIENTS
 from lungaug.imaging.crop import Crop
 
 Values = NDArray[np.float64]
@@ -116,13 +117,19 @@ def descriptions(crop: Crop, poses: Sequence[Pose]) -> Vectors:
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 
-def copy_threshold(held_out: Nearest, percentile: float) -> float:
+def copy_threshold(held_out: Nearest, percentile: float, n_patients: int) -> float:
     """Relative distance below which a nodule counts as a copy, from nodules that cannot be copies.
 
     Args:
         held_out: nodules of patients that nothing learned from, looked up in the training crops.
         percentile: of their distances; so many in a hundred of them count as copies by chance.
+        n_patients: whose they are.
+
+    Returns:
+        The threshold; NaN below five patients, whose percentiles say nothing of others.
     """
+    if n_patients < MINIMUM_PATIENTS:
+        return math.nan
     known = held_out.relative[np.isfinite(held_out.relative)]
     return float(np.percentile(known, percentile)) if len(known) else math.nan
 

@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 from lungaug.evaluation.statistics import MINIMUM_PATIENTS, Interval
 
 Values = NDArray[np.float64]
+Bounds = tuple[float, float]
+
+NOT_NEGATIVE: Bounds = (0.0, math.inf)
+ANY: Bounds = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -86,23 +90,64 @@ class Group:
         return type(self)(owner, self.weights[:, kept])
 
 
-def interval_of(resamples: Values, level: float, n_patients: int) -> Interval:
-    """Percentile interval of a distance over resampled patients; NaN below five of them.
+def dealt_again(
+    first: Sample, second: Sample, *, rng: np.random.Generator
+) -> tuple[Sample, Sample]:
+    """All patients of two sets, dealt out at random, as many to each side as it has.
 
-    It shows how far two draws of such patients differ. It is no confidence interval of the
-    distance between populations: a distance is never negative, and resampling adds to it, so that
-    the interval lies above the estimate where that is small. What it serves for is a yardstick: a
-    value below its upper end is one that real patients give as well.
+    Nobody is drawn twice, so that distances between the sides are those of sets of this size with
+    nothing added: what is to be expected where the sets differ by chance alone.
 
     Args:
-        resamples: (R,) distances of the resamples; NaN where one has none.
-        level: nominal coverage.
-        n_patients: of the smaller side.
+        first, second: sets of different patients, of R rows of weights.
+        rng: deals.
+
+    Returns:
+        Both sides with R - 1 rows of weights, each another deal.
     """
-    usable = resamples[np.isfinite(resamples)]
-    if n_patients < MINIMUM_PATIENTS or len(usable) < max(2, len(resamples) // 2):
+    n, m = first.n_patients, second.n_patients
+    dealt = np.tile(np.repeat([1.0, 0.0], [n, m]), (len(first.weights) - 1, 1))
+    weights = rng.permuted(dealt, axis=1)
+    values = np.concatenate([first.values, second.values])
+    owner = np.concatenate([first.owner, second.owner + n])
+    return Sample(values, owner, weights), Sample(values, owner, 1 - weights)
+
+
+def percentiles_of(values: Values, level: float) -> Interval:
+    """The middle ``level`` of (R,) values; NaN where fewer than half of them are finite."""
+    usable = values[np.isfinite(values)]
+    if len(usable) < max(2, len(values) // 2):
         return Interval()
     low, high = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
+
+
+def interval_of(
+    values: Values, level: float, n_patients: int, bounds: Bounds = NOT_NEGATIVE
+) -> Interval:
+    """Percentile interval over resampled patients less the bootstrap's bias; NaN below five.
+
+    Resampling adds to a distance: a set that lacks some patients and has others twice is farther
+    from any other. What it adds is estimated by the mean of the resamples minus the estimate, and
+    both percentiles are moved down by it. The width is that of the resamples, and remains too
+    short for few patients.
+
+    Args:
+        values: (R + 1,) the distance, and those of its resamples.
+        level: nominal coverage.
+        n_patients: of the smaller side.
+        bounds: what the distance cannot be below or above; the interval ends there.
+
+    References:
+        Efron B, Tibshirani RJ, An introduction to the bootstrap, 1993, chapter 10 (bias, and its
+        correction by subtraction).
+    """
+    estimate, resamples = float(values[0]), values[1:]
+    spread = percentiles_of(resamples, level)
+    if n_patients < MINIMUM_PATIENTS or math.isnan(estimate) or math.isnan(spread.low):
+        return Interval()
+    bias = float(np.mean(resamples[np.isfinite(resamples)])) - estimate
+    low, high = np.clip([spread.low - bias, spread.high - bias], *bounds)
     return Interval(float(low), float(high))
 
 
@@ -120,19 +165,13 @@ def ratio_of(
 
     Returns:
         The ratio, NaN where the real distance is not above 0 (an unbiased one may be below); and
-        its interval, NaN where that of the real distance reaches 0. Resampling adds more, in
-        proportion, to the smaller distance, so that ratios of resamples lie too low; the interval
-        has their spread around the estimate (their median brought to it by a factor).
+        its interval by :func:`interval_of`, NaN where that of the real distance reaches 0, since a
+        ratio to what may be nothing has no upper end.
     """
     if not real[0] > 0:
         return math.nan, Interval()
     ratio = float(values[0] / real[0])
     if not real_interval.low > 0:
         return ratio, Interval()
-    positive = real[1:] > 0
-    resamples = np.divide(values[1:], real[1:], out=np.full(len(real) - 1, np.nan), where=positive)
-    usable = resamples[np.isfinite(resamples)]
-    centre = float(np.median(usable)) if len(usable) else math.nan
-    if not (centre > 0 and ratio > 0):
-        return ratio, Interval()
-    return ratio, interval_of(resamples * (ratio / centre), level, n_patients)
+    ratios = np.divide(values, real, out=np.full(len(real), np.nan), where=real > 0)
+    return ratio, interval_of(ratios, level, n_patients)

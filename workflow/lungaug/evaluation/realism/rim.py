@@ -65,7 +65,8 @@ class Rings:
 
 @dataclass(frozen=True)
 class RimResult:
-    """AUC on held-out nodules, its interval under permuted labels, and how many were tested."""
+    """AUC on held-out nodules, its interval under permuted labels, and how many judgements the
+    AUC comes from."""
 
     auc: float
     interval: Interval
@@ -162,7 +163,7 @@ def rim_test(
     aucs, tested = [], 0
     for learning, judging in patient_halves([*real.patients, *inserted.patients], n_repeats, rng):
         aucs.append(_judged(features, labels, learning, judging))
-        tested += int(judging.sum())
+        tested += int(judging.sum()) if math.isfinite(aucs[-1][0]) else 0
     if not aucs:
         return RimResult(math.nan, Interval(), 0)
     with np.errstate(invalid="ignore"):

@@ -8,8 +8,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from lungaug.evaluation.realism.distances import Distance
-from lungaug.evaluation.realism.resampling import Sample, Values, interval_of, ratio_of
+from lungaug.evaluation.realism.resampling import (
+    NOT_NEGATIVE,
+    Bounds,
+    Sample,
+    Values,
+    dealt_again,
+    interval_of,
+    percentiles_of,
+    ratio_of,
+)
 from lungaug.evaluation.statistics import MINIMUM_PATIENTS, Interval
 
 COLUMNS = (
@@ -24,15 +35,19 @@ COLUMNS = (
     "real_value",
     "real_low",
     "real_high",
+    "split_low",
+    "split_high",
     "ratio",
     "ratio_low",
     "ratio_high",
     "n",
     "n_patients",
+    "n_held_out",
     "within",
     "note",
 )
 TISSUE, PUBLISHED, PATCHES, REAL = "tissue", "published", "patches", "real"
+HELD_OUT = "held_out"
 VARIANTS = (TISSUE, PUBLISHED, PATCHES, REAL)
 DIGITS = 6
 
@@ -47,9 +62,13 @@ class Row:
         metric, space: what was measured, and on what.
         value, low, high: against held-out patients, and its interval.
         real_value, real_low, real_high: the same between real training and held-out patients.
+        split_low, split_high: of the same between real patients dealt out at random to two sides
+            of as many patients.
         ratio, ratio_low, ratio_high: value divided by real_value.
         n, n_patients: nodules, and patients that they stand for.
-        within: yes where the value is at most ``real_high``; '' where nothing is to be judged.
+        n_held_out: nodules of held-out patients that took part.
+        within: yes where the value is neither above ``real_high`` nor ``split_high``; '' where
+            nothing is to be judged.
         note: why a number is missing, and what must be known to read it.
     """
 
@@ -62,11 +81,14 @@ class Row:
     real_value: float = math.nan
     real_low: float = math.nan
     real_high: float = math.nan
+    split_low: float = math.nan
+    split_high: float = math.nan
     ratio: float = math.nan
     ratio_low: float = math.nan
     ratio_high: float = math.nan
     n: int = 0
     n_patients: int = 0
+    n_held_out: int = 0
     within: str = ""
     note: str = ""
 
@@ -75,13 +97,15 @@ class Row:
 class Measure:
     """A distance that generated and real nodules are judged by.
 
-    ``gate`` says that it has to lie within the real-to-real interval.
+    ``gate`` says that it has to lie within what real patients show; ``bounds`` are those of the
+    distance.
     """
 
     metric: str
     space: str
     distance: Distance
     gate: bool = False
+    bounds: Bounds = NOT_NEGATIVE
     note: str = ""
 
 
@@ -92,6 +116,8 @@ def measured(
     held_out: Sample,
     sizes: dict[str, int],
     level: float,
+    *,
+    seed: int,
 ) -> list[Row]:
     """The rows of one measure: each variant, then training patients as their yardstick.
 
@@ -99,30 +125,35 @@ def measured(
         measure: the distance.
         generated: by variant.
         training, held_out: of real nodules.
-        sizes: number of nodules by variant, ``real`` for the training patients.
+        sizes: number of nodules by variant, ``real`` for the training patients, ``held_out``.
         level: coverage of the intervals.
+        seed: of the deals of real patients; the same for all measures.
     """
-    real = measure.distance(training, held_out)
-    n_real = min(training.n_patients, held_out.n_patients)
-    real_interval = interval_of(real[1:], level, n_real)
-    rows = []
-    for variant, sample in generated.items():
-        values = measure.distance(sample, held_out)
-        row = _compared(values, real, real_interval, sample.n_patients, n_real, level)
-        row = dataclasses.replace(row, variant=variant, n=sizes[variant])
-        rows.append(_finished(row, measure))
-    yardstick = Row(
-        REAL,
-        measure.metric,
-        measure.space,
-        float(real[0]),
-        real_interval.low,
-        real_interval.high,
-        n=sizes[REAL],
-        n_patients=training.n_patients,
-        note=_joined([_missing("value", real[0]), _without_interval(real_interval, n_real)]),
+    yardstick = _yardstick(measure, training, held_out, level, seed)
+    rows = [
+        dataclasses.replace(
+            _compared(measure, sample, held_out, yardstick, level), variant=name, n=sizes[name]
+        )
+        for name, sample in generated.items()
+    ]
+    sides = {"of training patients": training, "of held-out patients": held_out}
+    real = yardstick.interval
+    rows.append(
+        Row(
+            REAL,
+            measure.metric,
+            measure.space,
+            float(yardstick.values[0]),
+            real.low,
+            real.high,
+            split_low=yardstick.split.low,
+            split_high=yardstick.split.high,
+            n=sizes[REAL],
+            n_patients=training.n_patients,
+            note=_joined([measure.note, _why_not(yardstick.values, real, sides)]),
+        )
     )
-    return [*rows, yardstick]
+    return [dataclasses.replace(row, n_held_out=sizes[HELD_OUT]) for row in rows]
 
 
 def as_records(rows: Iterable[Row], generator: str, fold: str) -> list[dict[str, Any]]:
@@ -134,69 +165,85 @@ def as_records(rows: Iterable[Row], generator: str, fold: str) -> list[dict[str,
     ]
 
 
-def judged(value: float, high: float) -> str:
-    """``yes`` where the value is at most the upper end of the interval, '' without either."""
-    if math.isnan(value) or math.isnan(high):
+def judged(value: float, *limits: float) -> str:
+    """``yes`` where the value is above none of the limits, '' where any number is missing."""
+    if math.isnan(value) or any(math.isnan(limit) for limit in limits):
         return ""
-    return "yes" if value <= high else "no"
+    return "yes" if value <= min(limits) else "no"
+
+
+@dataclass(frozen=True)
+class _Yardstick:
+    """Distances of training to held-out patients and their resamples, and what chance gives."""
+
+    values: Values
+    interval: Interval
+    split: Interval
+
+
+def _yardstick(
+    measure: Measure, training: Sample, held_out: Sample, level: float, seed: int
+) -> _Yardstick:
+    values = measure.distance(training, held_out)
+    n_patients = min(training.n_patients, held_out.n_patients)
+    interval = interval_of(values, level, n_patients, measure.bounds)
+    if n_patients < MINIMUM_PATIENTS:
+        return _Yardstick(values, interval, Interval())
+    dealt = dealt_again(training, held_out, rng=np.random.default_rng([seed, *b"split"]))
+    return _Yardstick(values, interval, percentiles_of(measure.distance(*dealt), level))
 
 
 def _compared(
-    values: Values,
-    real: Values,
-    real_interval: Interval,
-    n_patients: int,
-    n_real: int,
-    level: float,
+    measure: Measure, sample: Sample, held_out: Sample, yardstick: _Yardstick, level: float
 ) -> Row:
-    fewest = min(n_patients, n_real)
-    interval = interval_of(values[1:], level, fewest)
-    ratio, ratio_interval = ratio_of(values, real, real_interval, level, fewest)
-    notes = [_missing("value", values[0])]
-    if math.isnan(ratio) and not math.isnan(values[0]):
-        notes.append(f"no ratio: real-to-real distance {_cell(float(real[0])) or 'missing'}")
-    elif math.isnan(ratio_interval.low) and not math.isnan(interval.low):
-        notes.append("no interval of the ratio: a distance is not clearly above 0")
-    notes.append(_without_interval(interval, fewest))
+    values, real, split = measure.distance(sample, held_out), yardstick.interval, yardstick.split
+    fewest = min(sample.n_patients, held_out.n_patients)
+    interval = interval_of(values, level, fewest, measure.bounds)
+    ratio, of_ratio = ratio_of(values, yardstick.values, real, level, fewest)
+    value, real_value = float(values[0]), float(yardstick.values[0])
+    notes = [measure.note]
+    if math.isnan(ratio) and not math.isnan(value):
+        notes.append(f"no ratio: real-to-real distance {_cell(real_value) or 'missing'}")
+    elif math.isnan(of_ratio.low) and not math.isnan(interval.low):
+        notes.append("no interval of the ratio: that of the real-to-real distance reaches 0")
+    sides = {"inserted": sample, "of held-out patients": held_out}
+    notes.append(_why_not(values, interval, sides))
     return Row(
         "",
-        "",
-        "",
-        float(values[0]),
+        measure.metric,
+        measure.space,
+        value,
         interval.low,
         interval.high,
-        float(real[0]),
-        real_interval.low,
-        real_interval.high,
+        real_value,
+        real.low,
+        real.high,
+        split.low,
+        split.high,
         ratio,
-        ratio_interval.low,
-        ratio_interval.high,
-        n_patients=n_patients,
+        of_ratio.low,
+        of_ratio.high,
+        n_patients=sample.n_patients,
+        within=judged(value, real.high, split.high) if measure.gate else "",
         note=_joined(notes),
     )
 
 
-def _finished(row: Row, measure: Measure) -> Row:
-    within = judged(row.value, row.real_high) if measure.gate else ""
-    return dataclasses.replace(
-        row,
-        metric=measure.metric,
-        space=measure.space,
-        within=within,
-        note=_joined([measure.note, row.note]),
-    )
-
-
-def _missing(what: str, value: float) -> str:
-    return f"no {what}: too few nodules or patients" if math.isnan(value) else ""
-
-
-def _without_interval(interval: Interval, n_patients: int) -> str:
-    if not math.isnan(interval.low):
-        return ""
-    if n_patients < MINIMUM_PATIENTS:
-        return f"no interval: {n_patients} patients on the smaller side, {MINIMUM_PATIENTS} needed"
-    return "no interval: most resamples have no distance"
+def _why_not(values: Values, interval: Interval, sides: dict[str, Sample]) -> str:
+    """Why there is no value or no interval; '' where there are both."""
+    notes = []
+    if math.isnan(values[0]):
+        empty = [name for name, sample in sides.items() if not sample.n_patients]
+        none = " and ".join(f"no usable nodule {name}" for name in empty)
+        notes.append(f"no value: {none or 'too few nodules or patients'}")
+    fewest = min(sample.n_patients for sample in sides.values())
+    if math.isnan(interval.low) and fewest < MINIMUM_PATIENTS:
+        notes.append(
+            f"no interval: {fewest} patients on the smaller side, {MINIMUM_PATIENTS} needed"
+        )
+    elif math.isnan(interval.low):
+        notes.append("no interval: most resamples have no distance")
+    return _joined(notes)
 
 
 def _joined(notes: Sequence[str]) -> str:
