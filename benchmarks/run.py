@@ -26,8 +26,8 @@ MetaLung by the fastest of five calls in a row; the ratio is that of whole repea
 Starts are the fastest of five by the clock, memory the peak, of a whole process. Single cold calls
 are kinder to the peer: MetaLung 6-7x, rotation 4-10x on a busy machine. The slices of the first row
 are those where the areas of both masks agree within 5 %, so our mask takes part in the choice.
-Sampling is extrapolated as its row says. Training steps of generators on a GPU beside the same steps
-on data in its memory: not run, no GPU was at hand."""
+Sampling is extrapolated as its row says. Training steps of generators on a GPU beside the same
+steps on data in its memory: not run, no GPU was at hand."""
 
 
 def _images(on: Material) -> Iterable[Row]:

@@ -17,7 +17,7 @@ from lungaug.generators.channels import Pair
 META = torch.device("meta")
 """Holds shapes and no numbers: what is computed there is computed as it would be on a GPU."""
 
-_MOVE = ("_to_copy", "copy_")
+_MOVE = ("_to_copy", "copy_", "to")
 
 
 class OneDevice(TorchDispatchMode):

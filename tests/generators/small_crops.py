@@ -7,12 +7,30 @@ from pathlib import Path
 import numpy as np
 
 from lungaug.crops import NODULE_TYPES, Crops
+from lungaug.generators.all_settings import GeneratorsSettings
 from lungaug.generators.protocol import FitRun
+from lungaug.settings import from_mapping
 from lungaug.training.checkpoint import Checkpoint
 from lungaug.training.loop import make_fabric
 
 WINDOW = (-1000.0, 400.0)
 MM = 1.5  # side of a pixel
+TINY = from_mapping(
+    GeneratorsSettings,
+    {
+        "vqvae": {
+            "widths": [4, 8],
+            "residual_layers": 1,
+            "residual_width": 4,
+            "codebook": {"size": 8, "width": 4},
+            "pixelcnn": {"layers": 2, "width": 8, "head": 8, "condition_width": 4},
+            "autoencoder": {"steps": 2, "batch_size": 4},
+            "prior": {"steps": 2, "batch_size": 4},
+        },
+        "dcgan": {"latent": 4, "width": 4, "budget": {"steps": 2, "batch_size": 4}},
+    },
+)
+"""Generators that are fitted in no time and have learned nothing."""
 _HU = {"solid": 0, "part_solid": -300, "ground_glass": -600}
 
 

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
-import lungaug.generators
+from generators.devices import META, OneDevice, keep_channels
+from generators.small_crops import TINY, circumstances
 from lungaug.cohort import read_table
-from lungaug.crops import Conditions, Crops, equivalent_diameter_mm, read_crops, write_crops
-from lungaug.errors import InputError, SettingError
+from lungaug.crops import ROIS, Conditions, Crops, equivalent_diameter_mm, read_crops, write_crops
+from lungaug.errors import FileFormatError, InputError, SettingError
+from lungaug.generators import factory
 from lungaug.generators.copypaste import Copypaste
 from lungaug.generators.copypaste_settings import CopypasteSettings
 from lungaug.generators.protocol import FitRun, Samples
 from lungaug.insertion.quality import QualitySettings
 from lungaug.stages import sample
 from lungaug.stages.sample import Settings
-from lungaug.store import Provenance
+from lungaug.store import Provenance, SliceFile
 
 PROVENANCE = Provenance("sample", "{}", "c0de")
 SIDE, MM = 32, 0.75
 KINDS = ("solid", "solid", "ground_glass")
+SHRUNK = {"small": 0.6, "smaller": 0.45}  # shares of the asked diameter
 CLASSES = ("LR2", "LR3", "LR4A", "LR4B")
 
 
@@ -55,10 +61,9 @@ class Network:
         self.spoil, self.only_first_call = spoil or {}, only_first_call
         self.asked: list[Conditions] = []
         self.seeds: list[int] = []
-        self.device = ""
 
-    def to(self, device: object) -> None:
-        self.device = str(device)
+    def to(self, device: torch.device) -> None:
+        """Nothing: it has no network."""
 
     def sample(self, conditions: Conditions, *, seed: int) -> Samples:
         self.asked.append(conditions)
@@ -75,6 +80,9 @@ class Network:
     def _spoilt(mask: np.ndarray, hu: np.ndarray, how: str) -> tuple[np.ndarray, np.ndarray]:
         if how == "empty":
             return np.zeros_like(mask), hu
+        if how in SHRUNK:
+            diameter_mm = SHRUNK[how] * equivalent_diameter_mm(mask > 0, (MM, MM))
+            return discs(np.array([diameter_mm]))[0].astype(np.float32), hu
         if how == "crumb":
             mask[1, 1] = 1
             return mask, hu
@@ -89,14 +97,20 @@ class Stage:
         self.crops = training_crops()
 
     def __call__(self, generator: object, name: str = "dcgan", **settings: object) -> Crops:
-        write_crops(self.folder / "rois.h5", self.crops, Provenance("rois", "{}", ""))
+        held = factory.Loaded("dcgan" if name == "vqvae" else name, generator, self.digest())
+        with self.monkeypatch.context() as patch:
+            patch.setattr(factory, "load", lambda path: held)
+            return self.of_model(name, **settings)
 
-        class Factory:
-            @staticmethod
-            def load(path: Path) -> tuple[str, object]:
-                return "dcgan" if name == "vqvae" else name, generator
+    def digest(self, crops: Crops | None = None) -> str:
+        """Of ``rois.h5``, written with these crops or the usual ones."""
+        path = self.folder / "rois.h5"
+        write_crops(path, crops or self.crops, Provenance("rois", "{}", ""))
+        with SliceFile(path) as file:
+            return file.content_digest
 
-        self.monkeypatch.setattr(lungaug.generators, "factory", Factory, raising=False)
+    def of_model(self, name: str, **settings: object) -> Crops:
+        """Runs it on the ``model.pt`` that there is."""
         sample.run(
             model=self.folder / "model.pt",
             rois=self.folder / "rois.h5",
@@ -155,16 +169,40 @@ def test_copies_keep_donor_label_and_patient(stage: Stage) -> None:
     np.testing.assert_array_equal(patches.kind, donors.kind)
 
 
-def test_the_diameter_is_that_of_the_accepted_mask(stage: Stage) -> None:
-    patches = stage(Network({0: "crumb"}), jitter=0.1)
-    expected = [equivalent_diameter_mm(mask, (MM, MM)) for mask in patches.mask]
-    np.testing.assert_allclose(patches.diameter_mm, expected, rtol=1e-6)
-    assert not patches.mask[:, 1, 1].any(), "a crumb within the bound is dropped"
+def test_a_crumb_within_the_bound_is_dropped(stage: Stage) -> None:
+    patches = stage(Network({0: "crumb"}))
+    assert not patches.mask[:, 1, 1].any()
 
 
-def test_the_asked_diameter_stays_where_spacing_is_unknown(stage: Stage) -> None:
+@pytest.mark.parametrize("jitter", [0.0, 0.2])
+def test_a_generator_that_draws_too_small_does_not_decide_the_diameter(
+    stage: Stage, jitter: float
+) -> None:
+    network = Network(dict.fromkeys(range(40), "small"))
+    patches = stage(network, n=40, jitter=jitter, diameter_mm=(9.0, 14.0))
+    assert patches.diameter_mm.tolist() == network.asked[0].diameter_mm.tolist()
+    drawn = [equivalent_diameter_mm(mask, (MM, MM)) for mask in patches.mask]
+    np.testing.assert_array_less(drawn, 0.75 * patches.diameter_mm)
+
+
+def test_masks_far_from_the_asked_size_are_rejected_and_asked_again(stage: Stage) -> None:
+    network = Network({1: "small", 2: "smaller", 3: "smaller"}, only_first_call=True)
+    large = (10.0, 14.0)
+    patches = stage(network, n=6, jitter=0.0, diameter_mm=large)
+    assert len(patches) == 6
+    assert [len(asked) for asked in network.asked] == [6, 2]
+    assert stage.rejected() == [["not of the asked size", 2, 0]]
+    strict = Network({1: "small", 2: "smaller"}, only_first_call=True)
+    stage(strict, n=6, jitter=0.0, diameter_mm=large, diameter_factor=1.3)
+    assert [len(asked) for asked in strict.asked] == [6, 2]
+    lax = Network({1: "small", 2: "smaller"})
+    stage(lax, n=6, jitter=0.0, diameter_mm=large, diameter_factor=3.0)
+    assert [len(asked) for asked in lax.asked] == [6]
+
+
+def test_sizes_are_not_compared_where_spacing_is_unknown(stage: Stage) -> None:
     stage.crops.spacing_mm[:] = np.nan
-    patches = stage(Network(), jitter=0.0)
+    patches = stage(Network(dict.fromkeys((10, 11), "small")), jitter=0.0, diameter_factor=1.2)
     assert sorted(patches.diameter_mm) == sorted(stage.crops.diameter_mm)
     assert np.isnan(patches.spacing_mm).all()
 
@@ -216,6 +254,41 @@ def test_a_model_of_another_generator_is_refused(stage: Stage) -> None:
     assert stage.written() == []
 
 
+def save_model(stage: Stage, name: str, crops: Crops, digest: str) -> None:
+    generator = factory.build(name, TINY)
+    generator.fit(crops, circumstances())
+    factory.save(stage.folder / "model.pt", name, generator, digest)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "dcgan"])
+def test_a_model_of_other_crops_is_refused(stage: Stage, name: str) -> None:
+    others = training_crops(11)
+    save_model(stage, name, others, stage.digest(others))
+    before = stage.written()
+    stage.digest()
+    model = stage.folder / "model.pt"
+    message = rf"{model}: fitted to other crops .*rois\.h5.*snakemake --force {model}"
+    with pytest.raises(FileFormatError, match=message):
+        stage.of_model(name)
+    assert stage.written() == before
+
+
+def test_crops_that_differ_in_their_patient_alone_are_other_crops(stage: Stage) -> None:
+    save_model(stage, "gaussian", stage.crops, stage.digest())
+    stage.crops.patient[0] = "p99"
+    stage.digest()
+    with pytest.raises(FileFormatError, match="other crops"):
+        stage.of_model("gaussian")
+
+
+def test_patches_name_the_crops_that_their_model_was_fitted_to(stage: Stage) -> None:
+    digest = stage.digest()
+    save_model(stage, "gaussian", stage.crops, digest)
+    assert len(stage.of_model("gaussian")) == 12
+    with SliceFile(stage.folder / "patches.h5") as file:
+        assert file.sources == {ROIS: digest}
+
+
 @pytest.mark.parametrize(
     ("settings", "name", "kept"),
     [
@@ -236,9 +309,31 @@ def test_the_filter_of_diameters_holds_after_the_jitter(stage: Stage) -> None:
     assert network.asked[0].diameter_mm.max() <= 9
 
 
-def test_filters_that_nothing_passes_say_what_there_is(stage: Stage) -> None:
-    with pytest.raises(InputError, match=r"kind part_solid.*accepted: ground_glass, solid; LR2"):
-        stage(Network(), kind="part_solid")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "part_solid"}, "kind part_solid"),
+        ({"lung_rads": "LR9"}, "lung_rads LR9"),
+        ({"diameter_mm": (40.0, 50.0)}, "diameter_mm of 40 to 50"),
+        ({"diameter_mm": (1.0, 2.0)}, "diameter_mm of 1 to 2"),
+        ({"kind": "ground_glass", "diameter_mm": (4.0, 5.0)}, "ground_glass.* of 4 to 5"),
+    ],
+)
+@pytest.mark.parametrize("name", ["gaussian", "copypaste"])
+def test_filters_that_nothing_passes_say_what_there_is(
+    stage: Stage, settings: dict, message: str, name: str
+) -> None:
+    save_model(stage, name, stage.crops, stage.digest())
+    there_is = r"accepted: ground_glass LR2 11\..*; solid LR2 4\.\d to \d+\.\d mm"
+    with pytest.raises(InputError, match=f"sample: none of 12 .*{message}.*{there_is}"):
+        stage.of_model(name, **settings)
+    assert stage.written() == ["model.pt"]
+
+
+def test_crops_of_unknown_diameter_are_none_to_ask_for(stage: Stage) -> None:
+    stage.crops.diameter_mm[:] = np.nan
+    with pytest.raises(InputError, match="solid LR2 size unknown"):
+        stage(Network())
 
 
 def test_what_is_too_small_to_be_accepted_is_not_asked_for(stage: Stage) -> None:
@@ -259,10 +354,17 @@ def test_equal_seeds_give_equal_bytes(stage: Stage) -> None:
     assert bytes_of(2) != first
 
 
-def test_the_generator_goes_to_the_device(stage: Stage) -> None:
-    network = Network()
-    stage(network)
-    assert network.device == "cpu"
+@pytest.mark.parametrize("name", ["vqvae", "dcgan"])
+def test_networks_sample_on_the_device_that_was_found(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    save_model(stage, name, stage.crops, stage.digest())
+    module = importlib.import_module(f"lungaug.generators.{name}")
+    made = keep_channels(monkeypatch, module)
+    monkeypatch.setattr("lungaug.training.loop.make_fabric", lambda _: SimpleNamespace(device=META))
+    with pytest.raises(InputError, match="empty 12"), OneDevice(META):
+        stage.of_model(name, max_rounds=1)
+    assert [x.device for x in made] == [META]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ class MaskedConv2d(nn.Conv2d):
         self, in_channels: int, out_channels: int, kernel: tuple[int, int], masked: str
     ) -> None:
         super().__init__(in_channels, out_channels, kernel)
+        # Not read from the mask: asking a GPU for a number makes it wait.
+        self.left = kernel[0] - (masked == "row"), kernel[1] - (masked == "column")
         mask = torch.ones(1, 1, *kernel)
         if masked == "row":
             mask[:, :, -1] = 0
@@ -46,7 +48,7 @@ class MaskedConv2d(nn.Conv2d):
 
     def taps(self) -> Tensor:
         """(out, in, rows, columns): the weights that the mask leaves."""
-        rows, columns = (int(self.mask[0, 0].amax(dim=1 - i).sum()) for i in (0, 1))
+        rows, columns = self.left
         return self.weight.detach()[:, :, :rows, :columns]
 
 

@@ -125,7 +125,7 @@ def from_state(state: Mapping[str, Any]) -> Vqvae:
     autoencoder, prior = Autoencoder(generator.settings), Prior(generator.settings, seen)
     autoencoder.load_state_dict(state["autoencoder"])
     prior.load_state_dict(state["prior"])
-    height, width = state["latent"]
+    height, width = (int(n) for n in state["latent"])
     generator._fitted = _Fitted(seen, (height, width), autoencoder.eval(), prior.eval())
     return generator
 
