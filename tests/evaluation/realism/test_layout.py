@@ -169,7 +169,7 @@ def test_main_rows_pair_everybody_with_copypaste(tmp_path: Path) -> None:
     assert "KID Inception" not in main
     assert (dcgan["copy rate"], dcgan["copy rate of copypaste"]) == ("0.04", "0.90")
     assert dcgan["MS-SSIM"] == "0.30 (real 0.10)"
-    assert dcgan["rim AUC"] == "0.60 [0.40, 0.62]"
+    assert dcgan["rim AUC"] == "0.60 (chance 0.40-0.62)"
     assert dcgan["changed outside"] == "0"
     assert main.iloc[0]["KS pixels"] == "0.10 [0.04, 0.30]"
     assert main.iloc[0]["nodules"] == "20 / 17"

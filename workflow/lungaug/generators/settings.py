@@ -15,7 +15,7 @@ class BudgetSettings:
     batch_size: int = setting(16, "crops a step", minimum=1)
     log_every: int = setting(100, "steps between rows of the history", minimum=1)
     sheet_every: int = setting(500, "steps between sample sheets", minimum=1)
-    checkpoint_every: int = setting(200, "steps between checkpoints", minimum=1)
+    checkpoint_every: int = setting(50, "steps between checkpoints", minimum=1)
 
 
 @dataclass(frozen=True)

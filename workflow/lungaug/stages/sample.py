@@ -12,7 +12,7 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +60,9 @@ class Settings:
     jitter: float = setting(
         0.1, "largest change of a diameter, as a share of it", minimum=0, maximum=0.25
     )
-    kind: str | None = setting(None, f"only this nodule type: {', '.join(NODULE_TYPES)}")
+    kind: Literal["solid", "part_solid", "ground_glass"] | None = setting(
+        None, "only this nodule type"
+    )
     lung_rads: str | None = setting(None, "only this Lung-RADS class, such as LR3")
     diameter_mm: tuple[float, float] | None = setting(
         None, "only diameters from the first to the second, mm"

@@ -60,7 +60,8 @@ CAPTION = (
     "patches, higher is less diverse; in parentheses that of training crops. Copy rate: patches "
     "nearer to a training crop than the nearest few percent of held-out nodules are; for real "
     "patients that share itself. Rim AUC: a classifier that sees only the ring around the nodule, "
-    "0.5 is best; brackets: under permuted labels; free: nodules off walls and vessels only. "
+    "0.5 is best; chance: 95 % of those under permuted labels; free: nodules off walls and "
+    "vessels only. HU columns judge the insertion, the others the generator too. "
     "Changed outside: pixels beyond mask and feather that differ from the host."
 )
 
@@ -151,7 +152,7 @@ def _row(cells: Cells, generator: str, variant: str, decimals: int) -> dict[str,
         "MS-SSIM": _beside(diversity, decimals),
         "copy rate": _number(copies[0], "value", decimals),
         "copy rate of copypaste": _number(copies[1], "value", decimals),
-        **{name: _interval(cell(*key), decimals) for name, key in _RIMS.items()},
+        **{name: _against_chance(cell(*key), decimals) for name, key in _RIMS.items()},
         "changed outside": _number(cell("changed_outside", "slices"), "value", 0),
     }
 
@@ -172,7 +173,7 @@ def _real_row(cells: Cells, generator: str, decimals: int) -> dict[str, str]:
         "MS-SSIM": _number(cell("ms_ssim", "patches"), "value", decimals),
         "copy rate": _number(cell("copy_rate", "patches"), "value", decimals),
         "copy rate of copypaste": MISSING,
-        **{name: _interval(cell(*key), decimals) for name, key in _RIMS.items()},
+        **{name: _against_chance(cell(*key), decimals) for name, key in _RIMS.items()},
         "changed outside": MISSING,
     }
 
@@ -187,6 +188,12 @@ def _interval(cell: dict[Any, Any], decimals: int, name: str = "value") -> str:
     low, high = ("low", "high") if name == "value" else (f"{name}_low", f"{name}_high")
     value, *ends = (_number(cell, key, decimals) for key in (name, low, high))
     return value if MISSING in ends else f"{value} [{', '.join(ends)}]"
+
+
+def _against_chance(cell: dict[Any, Any], decimals: int) -> str:
+    """``0.90 (chance 0.36-0.67)``: the interval is that of permuted labels, not of the value."""
+    value, *ends = (_number(cell, key, decimals) for key in ("value", "low", "high"))
+    return value if MISSING in ends else f"{value} (chance {'-'.join(ends)})"
 
 
 def _gate(cell: dict[Any, Any], decimals: int) -> str:

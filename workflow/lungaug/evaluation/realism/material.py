@@ -142,12 +142,12 @@ def crops_of(nodules: Sequence[Nodule]) -> list[Crop]:
 
 
 def as_crops(crops: Crops) -> list[Crop]:
-    """Rows of a crops file as single crops."""
+    """Rows of a crops file as single crops, of the diameter that their masks have."""
     return [
         Crop(
             hu=crops.hu[i],
             mask=crops.mask[i],
-            diameter_mm=float(crops.diameter_mm[i]),
+            diameter_mm=equivalent_diameter_mm(crops.mask[i], crops.spacing_mm[i]),
             kind=str(crops.kind[i]),
             spacing_mm=(float(crops.spacing_mm[i][0]), float(crops.spacing_mm[i][1])),
         )
