@@ -73,7 +73,12 @@ class Stages:
         output = fold / (f"arms/{options['arm']}.tsv" if options else "audit.tsv")
         tables = {"slices": fold / "slices.tsv", "split": self.out / "split.tsv", "fold": "fixed"}
         files = {"preprocess": self.out / "preprocess/b00.h5", "expansions": expansions}
-        return run(stage, "{}", {**tables, **files, "root": self.out, "output": output, **options})
+        more: dict[str, Any] = {"root": self.out, "output": output, **options}
+        if options:
+            origins = [f"metalung:{name}" for name in DEFAULT_OPERATIONS]
+            findings = output.with_suffix(".audit.tsv")
+            more |= {"origins": origins, "patches": [], "findings": findings}
+        return run(stage, "{}", {**tables, **files, **more})
 
 
 def run(stage: str, settings: str, options: dict[str, Any]) -> int:

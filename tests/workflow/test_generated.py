@@ -60,6 +60,17 @@ def test_a_finished_run_left_everything_and_has_nothing_to_do(copy: Copy) -> Non
     assert would_run(copy) == Counter()
 
 
+def test_no_patient_is_named(finished: Copy) -> None:
+    results = finished.root / "results" / "generated"
+    sheet = (results / "source/sheet.tsv").read_text("utf-8").splitlines()[1:]
+    names = {line.split("\t")[0].encode() for line in sheet}
+    written = [p for p in results.rglob("*") if p.is_file() and results / "source" not in p.parents]
+    assert {"sheet.html", "key.tsv", "patches.h5"} <= {path.name for path in written}
+    told = [path.name for path in written if any(name in path.read_bytes() for name in names)]
+    assert names
+    assert not told
+
+
 def test_code_of_one_generator_reruns_it_alone(copy: Copy) -> None:
     path = copy.root / "workflow" / "lungaug" / "generators" / "gaussian.py"
     path.write_text(path.read_text("utf-8") + "\n_UNUSED = 1\n", encoding="utf-8")
