@@ -175,6 +175,12 @@ def expansions(arm, fold):
     return [*moved_slices(arm.operations, fold), *inserted]
 
 
+def reference_model(wildcards):
+    """The segmenter whose encoder sees how alike nodules are: it never saw a generated one."""
+    segmenter = CONFIG["segmenters"][0]
+    return f"{RESULTS}/{wildcards.fold}/segmentation/none/{segmenter}/seed0/model.pt"
+
+
 def of_generators(pattern):
     """One path for every fold and generator."""
     return expand(pattern, fold=FOLDS, generator=GENERATORS)

@@ -130,9 +130,7 @@ rule realism:
         slices="<results>/{fold}/slices.tsv",
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
-        model="<results>/{fold}/segmentation/none/"
-        + CONFIG["segmenters"][0]
-        + "/seed0/model.pt",
+        model=reference_model,
     output:
         table="<results>/{fold}/realism/{generator}.tsv",
         pairs="<results>/{fold}/realism/{generator}.pairs.tsv",
