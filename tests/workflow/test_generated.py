@@ -105,13 +105,3 @@ def test_other_crops_rerun_all_generators(copy: Copy) -> None:
     jobs = would_run(copy)
     assert {name: jobs[name] for name in OF_BOTH} == OF_BOTH
     assert (jobs["rois"], jobs["audit"]) == (1, 1)
-
-
-def test_a_patch_from_elsewhere_stops_the_arm(copy: Copy) -> None:
-    """The other generator's patches under this one's name: the record no longer yields the file."""
-    folder = copy.root / "results" / "generated" / "fixed" / "generators"
-    shutil.copy2(folder / "copypaste" / "patches.h5", folder / "gaussian" / "patches.h5")
-    name = "results/generated/fixed/arms/gaussian+mirror.tsv"
-    run = snakemake(copy, name, "--forcerun", name)
-    assert run.status != 0
-    assert "failures of the audit" in run.output
