@@ -10,31 +10,12 @@ import pandas as pd
 
 from lungaug.cohort import write_table
 from lungaug.crops import Crops, write_crops
+from lungaug.evaluation.realism.rows import COLUMNS
 from lungaug.store import SliceFile, SliceWriter, pack_parameters
 from synthetic_results import MADE_BY, Plan, build
 
 SIDE = 16
 PLAN = Plan(classes=("LR1", "LR2", "LR4B"), patients=2, n_slices=3, arms=(), operations=())
-REALISM_COLUMNS = [
-    "generator",
-    "fold",
-    "variant",
-    "metric",
-    "space",
-    "value",
-    "low",
-    "high",
-    "real_value",
-    "real_low",
-    "real_high",
-    "ratio",
-    "ratio_low",
-    "ratio_high",
-    "n",
-    "n_patients",
-    "within",
-    "note",
-]
 
 
 def build_generated(
@@ -61,7 +42,7 @@ def build_generated(
         for seed, generator in enumerate(generators, 1):
             _write_generator(root / fold, generator, made, training, seed)
     table = [row for g in generators for f in plan.folds for row in realism_rows(g, f)]
-    write_table(made["realism"], pd.DataFrame(table, columns=REALISM_COLUMNS))
+    write_table(made["realism"], pd.DataFrame(table, columns=list(COLUMNS)))
     return made
 
 

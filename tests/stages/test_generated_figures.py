@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from generated_results import REALISM_COLUMNS, build_generated
+from generated_results import build_generated
 from lungaug.cohort import write_table
 from lungaug.errors import SettingError
+from lungaug.evaluation.realism.rows import COLUMNS
 from lungaug.stages import generated_figures
 from synthetic_results import MADE_BY, Plan
 
@@ -59,7 +60,7 @@ def test_every_figure_is_made_with_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_run_without_files(tmp_path: Path) -> None:
     realism = tmp_path / "realism.tsv"
-    write_table(realism, pd.DataFrame(columns=REALISM_COLUMNS))
+    write_table(realism, pd.DataFrame(columns=list(COLUMNS)))
     names = "rois patches inserted published pairs slices preprocess history".split()  # noqa: SIM905
     made: dict[str, Any] = {name: [] for name in names} | {"realism": realism}
     assert sorted(draw(tmp_path, made, "figures")) == EXPECTED
