@@ -36,6 +36,7 @@ include: "workflow/rules/generators.smk"
 include: "workflow/rules/arm.smk"
 include: "workflow/rules/train_segmenter.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/tables.smk"
 include: "workflow/rules/report.smk"
 
 
