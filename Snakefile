@@ -31,12 +31,15 @@ pathvars:
 include: "workflow/rules/source.smk"
 include: "workflow/rules/preprocess.smk"
 include: "workflow/rules/split.smk"
+include: "workflow/rules/shares.smk"
 include: "workflow/rules/metalung.smk"
 include: "workflow/rules/generators.smk"
 include: "workflow/rules/arm.smk"
 include: "workflow/rules/train_segmenter.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/learning_curve.smk"
+include: "workflow/rules/presence.smk"
 include: "workflow/rules/report.smk"
 
 

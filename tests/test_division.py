@@ -16,6 +16,7 @@ from lungaug.division import (
     check_parts,
     check_roles,
     fold_names,
+    part_of,
     roles_of_fold,
 )
 from lungaug.errors import InputError
@@ -126,3 +127,16 @@ def test_division_without_a_role_is_refused() -> None:
 def test_too_few_patients_for_the_folds_are_refused(parts: dict[str, int], message: str) -> None:
     with pytest.raises(InputError, match=message):
         check_parts(parts, 5)
+
+
+@given(cohorts, st.integers(0, 5))
+def test_a_larger_share_holds_all_of_a_smaller_one(classes: dict[str, str], seed: int) -> None:
+    shares = [part_of(classes, share, seed) for share in (0.1, 0.25, 0.5, 1.0)]
+    assert shares[0] <= shares[1] <= shares[2] <= shares[3] == set(classes)
+
+
+def test_a_share_is_taken_of_every_class() -> None:
+    classes = cohort(LR2=30, LR3=4, LR4A=1)
+    kept = part_of(classes, 0.1, seed=0)
+    assert Counter(classes[p] for p in kept) == {"LR2": 3, "LR3": 1, "LR4A": 1}
+    assert kept != part_of(classes, 0.1, seed=1)

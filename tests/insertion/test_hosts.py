@@ -59,6 +59,14 @@ def test_healthy_patients_only() -> None:
     assert hosts_in(series([0, 0], lung_rads=b"LR1"), only).all()
 
 
+def test_slices_with_a_nodule_may_be_hosts_where_that_is_asked_for() -> None:
+    slices = series([0, 5, np.nan, 5])
+    slices["status"] = [b"ok", b"ok", b"ok", b"no_lungs"]
+    slices["z_mm"] = np.nan
+    beside = HostSettings(beside_nodules=True)
+    assert np.flatnonzero(hosts_in(slices, beside)).tolist() == [0, 1]
+
+
 @pytest.fixture
 def cohort(tmp_path: Path) -> SmallCohort:
     return SmallCohort(tmp_path)

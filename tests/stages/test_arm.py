@@ -46,6 +46,7 @@ def run(
         findings=output.with_suffix(".audit.tsv"),
         settings=arm.Settings(),
         provenance=MADE_BY,
+        ratio=f"{wanted.ratio or ''}",
     )
     return read_table(output)
 
@@ -70,6 +71,16 @@ def test_arm_adds_the_operations_that_it_names(cohort: SmallCohort) -> None:
         "train",
     )
     assert (table["n_nodule_px"] == 30).sum() == 3 * N_NODULE
+
+
+def test_a_ratio_takes_so_many_slices_and_more_hold_all_of_fewer(cohort: SmallCohort) -> None:
+    expansions = [p for o in ("mirror", "noise_slice") for p in expand(cohort, o)]
+    tables = [run(cohort, f"mirror+noise_slice@{r}", expansions) for r in ("0.5", "1.5")]
+    fewer, more = (table.query("origin != 'real'") for table in tables)
+    assert (len(fewer), len(more)) == (N_NODULE // 2, 3 * N_NODULE // 2)
+    places = [set(zip(t["file"], t["group"], t["row"], strict=True)) for t in (fewer, more)]
+    assert places[0] < places[1]
+    assert all((table["origin"] == "real").sum() == 24 for table in tables)
 
 
 def test_metalung_stands_for_the_default_operations(cohort: SmallCohort) -> None:

@@ -13,8 +13,8 @@ from lungaug.cohort import read_table
 from lungaug.crops import equivalent_diameter_mm, write_crops
 from lungaug.errors import FileFormatError, InputError, SettingError
 from lungaug.insertion.hosts import HostSettings
-from lungaug.insertion.replay import record
-from lungaug.listing import SliceFiles, claim_of
+from lungaug.insertion.replay import InsertionReplay, record
+from lungaug.listing import RealSlices, SliceFiles, claim_of, inserted_labels
 from lungaug.stages import insert
 from lungaug.store import (
     SLICE_TYPE,
@@ -246,3 +246,29 @@ def test_the_longest_record_fits() -> None:
     spacing_mm = (float(np.float32(0.7031234)), float(np.float32(0.7031234)))
     packed = pack_parameters(record("tissue", spacing_mm, [nodule] * 4))
     assert len(packed) <= SLICE_TYPE["parameters"].itemsize
+
+
+def test_beside_real_nodules_where_there_are_no_healthy_slices(cohort: SmallCohort) -> None:
+    hosts = HostSettings(beside_nodules=True)
+    arguments = write_inputs(cohort)
+    output = run(arguments, ratio=3.0, hosts=hosts)
+    n_ill = 0
+    with SliceFiles(cohort.root) as files:
+        real = RealSlices(files, map(files.name, cohort.preprocess))
+        again = InsertionReplay(files, real, lambda _: arguments["patches"])
+        for place, fields in files.places(files.name(output)):
+            claim = claim_of(place, fields)
+            host = real.find(claim.host)
+            assert host is not None
+            own, nodule = files.nodule(host), files.nodule(place)
+            (label,) = inserted_labels(claim.parameters, nodule)
+            n_ill += bool(own.any())
+            assert label == own.max() + 1
+            np.testing.assert_array_equal(np.where(nodule == label, 0, nodule), own)
+            np.testing.assert_array_equal(files.hu(place)[own > 0], files.hu(host)[own > 0])
+            area = equivalent_diameter_mm(nodule == label, fields["spacing_mm"])
+            assert fields["diameter_mm"] == pytest.approx(area)
+            made = again(claim.origin, files.hu(host), own, claim.parameters)
+            np.testing.assert_array_equal(made[0], files.hu(place))
+            np.testing.assert_array_equal(made[1], nodule)
+    assert n_ill

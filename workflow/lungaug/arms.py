@@ -3,11 +3,13 @@
 ``none`` adds nothing; ``online`` is ordinary augmentation in the loader; ``metalung`` is the
 default set of MetaLung operations; the name of an operation is that operation alone; the name of a
 generator is slices with its nodules; ``mixed`` is metalung and all generators. So
-``metalung+online`` and ``dcgan+mirror`` are arms too.
+``metalung+online`` and ``dcgan+mirror`` are arms too. ``metalung@0.5`` adds no more than half a
+slice for each real one with a nodule.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +27,12 @@ class Arm:
     operations: tuple[str, ...]
     generators: tuple[str, ...]
     online: bool
+    ratio: float | None = None  # slices added for each real one with a nodule; None: all there are
+
+    @property
+    def adds(self) -> bool:
+        """Whether it adds slices."""
+        return bool(self.operations or self.generators)
 
     @property
     def origins(self) -> tuple[str, ...]:
@@ -54,13 +62,15 @@ def parse_arm(name: str, known: Parts) -> Arm:
     """Read an arm's name.
 
     Args:
-        name: for example ``metalung+online``.
+        name: for example ``metalung+online`` or ``dcgan@0.5``.
         known: what its parts may be.
 
     Raises:
-        SettingError: a part is unknown, repeated, or ``none`` is joined with another.
+        SettingError: a part is unknown, repeated, or ``none`` is joined with another; or a ratio
+            is no positive number, or that of an arm that adds nothing.
     """
-    parts = name.split("+")
+    summed, at, ratio = name.partition("@")
+    parts = summed.split("+")
     accepted = ["none", "online", "metalung", "mixed", *known.generators, *known.operations]
     wrong = [part for part in parts if part not in accepted]
     alone = "none" in parts and len(parts) > 1
@@ -73,11 +83,24 @@ def parse_arm(name: str, known: Parts) -> Arm:
         "metalung": known.default_operations,
         "mixed": (*known.default_operations, *known.mixed_generators),
     }
-    chosen = [one for part in parts for one in sets.get(part, (part,))]
-    unique = dict.fromkeys(chosen)
-    return Arm(
+    unique = dict.fromkeys(one for part in parts for one in sets.get(part, (part,)))
+    arm = Arm(
         name,
         tuple(one for one in unique if one in known.operations),
         tuple(one for one in unique if one in known.generators),
         "online" in parts,
+        _ratio(name, ratio) if at else None,
     )
+    if at and not arm.adds:
+        raise SettingError(f"arm '{name}': it adds no slices; accepted: {summed}, without a ratio")
+    return arm
+
+
+def _ratio(name: str, text: str) -> float:
+    # Two ways to write a number would be two arms.
+    if not re.fullmatch(r"(0|[1-9]\d*)(\.\d*[1-9])?", text) or float(text) == 0:
+        raise SettingError(
+            f"arm '{name}': accepted after @: a positive number as in @0.5 or @2, the slices added "
+            "for each real one with a nodule"
+        )
+    return float(text)

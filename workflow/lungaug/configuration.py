@@ -19,6 +19,7 @@ import yaml
 
 from lungaug.arms import Arm, Parts, parse_arm
 from lungaug.errors import SettingError
+from lungaug.grid import ratio_names, trainings
 
 SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "config.schema.yaml"
 SHARED = ("seed", "storage", "contrast")
@@ -122,14 +123,37 @@ def stage_settings(
 
 
 def arms(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Arm]:
-    """The arms that the configuration asks for, in its order."""
-    known = Parts(
+    """The arms of the key ``arms``, in its order."""
+    known = _parts(config, schema)
+    return [parse_arm(name, known) for name in config["arms"]]
+
+
+def all_arms(config: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Arm]:
+    """Every arm that is trained: of ``arms``, of ``grid``, and with the ratios of the curves."""
+    first = arms(config, schema)
+    names = [arm.name for arm in first]
+    names += [name for block in config["grid"] for name in block["arms"]]
+    names += ratio_names(config, first)
+    known = _parts(config, schema)
+    return [parse_arm(name, known) for name in dict.fromkeys(names)]
+
+
+def _parts(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Parts:
+    return Parts(
         schema["x-operations"],
         schema["x-default-operations"],
         schema["x-generators"],
         config["mixed_generators"],
     )
-    return [parse_arm(name, known) for name in config["arms"]]
+
+
+def merged(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """``values`` with those of ``overrides`` in their place, at every depth."""
+    out = dict(values)
+    for name, value in overrides.items():
+        nested = isinstance(value, Mapping) and isinstance(out.get(name), Mapping)
+        out[name] = merged(out[name], value) if nested else value
+    return out
 
 
 def _key(path: Iterable[Any]) -> str:
@@ -163,6 +187,8 @@ def _check_meaning(config: Mapping[str, Any], schema: Mapping[str, Any]) -> None
 def _faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
     try:
         names = [arm.name for arm in arms(config, schema)]
+        yield from _curve_faults(config)
+        all_arms(config, schema)
     except SettingError as error:
         yield f"arms: {error}"
         return
@@ -170,11 +196,42 @@ def _faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[st
         yield f"arms: got {names}; accepted: every arm once"
     if "none" not in names:
         yield "arms: 'none' is missing; every other arm is compared with it"
+    yield from _grid_faults(config, schema)
+    yield from _source_faults(config)
+    yield from _key_faults(config)
+
+
+def _grid_faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+    planned = trainings(config, arms(config, schema))
+    compared = {training.segmenter for training in planned if training.arm == "none"}
+    for name in sorted({training.segmenter for training in planned} - compared):
+        yield f"grid: {name} is not trained with 'none', which its other arms are compared with"
+
+
+def _curve_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    curve = config["learning_curve"]
+    for percent in curve["shares"]:
+        if not 1 <= percent <= 100:
+            yield f"learning_curve.shares: got {percent}; accepted: percent, 1 to 100"
+    for ratio in curve["ratios"]:
+        if ratio <= 0:
+            yield f"learning_curve.ratios: got {ratio}; accepted: above 0"
+    for key, known in (("arms", config["arms"]), ("segmenters", config["segmenters"])):
+        for name in set(curve[key]) - set(known):
+            yield f"learning_curve.{key}: got {name!r}; accepted: {', '.join(known)}"
+
+
+def _source_faults(config: Mapping[str, Any]) -> Iterator[str]:
     source = config["source"]
-    if source["kind"] == "phantom" and source["root"] is not None:
-        yield "source.root: a phantom cohort has none; accepted: null, or source.kind: dicom, lidc"
-    if source["kind"] != "phantom" and source["root"] is None:
-        yield f"source.root: missing; source.kind: {source['kind']} needs a folder of DICOM"
+    kind = source["kind"]
+    if kind == "phantom" and source["root"] is not None:
+        yield "source.root: a phantom cohort has none; accepted: null, or another source.kind"
+    if kind != "phantom" and source["root"] is None:
+        yield f"source.root: missing; source.kind: {kind} needs a folder"
+    if kind == "mendeley":
+        for name in ("sheet", "masks"):
+            if source[name] is not None:
+                yield f"source.{name}: got {source[name]!r}; accepted for mendeley: null"
     for name in ("root", "masks"):
         if source[name] is not None and not Path(source[name]).is_dir():
             yield f"source.{name}: got {source[name]!r}; accepted: a folder that exists"
@@ -182,7 +239,6 @@ def _faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[st
     for name, path in {**files, "published_scores": config["published_scores"]}.items():
         if path is not None and not Path(path).is_file():
             yield f"{name}: got {path!r}; accepted: a file that exists"
-    yield from _key_faults(config)
 
 
 def _key_faults(config: Mapping[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ say now: a model that once trained on a patient must never be tested on that pat
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -101,6 +102,23 @@ def roles_of_fold(parts: Mapping[str, int], fold: int, folds: int) -> dict[str, 
     """Fold ``i`` tests on part ``i``, validates on the part after it and trains on the rest."""
     special = {fold: "test", (fold + 1) % folds: "validation"}
     return {patient: special.get(part, "train") for patient, part in parts.items()}
+
+
+def part_of(classes: Mapping[str, str], share: float, seed: int) -> set[str]:
+    """A share of the patients of each class, at least one of a class, for learning curves.
+
+    Args:
+        classes: class by patient.
+        share: above 0, up to 1.
+        seed: of the order in which a growing share takes patients in; a larger share holds a
+            smaller one.
+    """
+    kept: set[str] = set()
+    for members in _members(classes).values():
+        # The small term keeps 0.1 * 30 from becoming four patients by rounding.
+        n_kept = max(1, math.ceil(share * len(members) - 1e-9))
+        kept.update(_shuffled(members, seed)[:n_kept])
+    return kept
 
 
 def check_roles(roles: Mapping[str, str]) -> None:

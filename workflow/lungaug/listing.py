@@ -62,6 +62,19 @@ def donors_of(parameters: Mapping[str, Any]) -> set[str]:
     return {str(nodule.get(name, "")) for nodule in nodules for name in DONORS} - {""}
 
 
+def inserted_labels(parameters: Mapping[str, Any], nodule: NDArray[np.uint8]) -> range:
+    """Labels of the nodules that were inserted into a slice, in the order of their record.
+
+    They follow those that the host had of its own.
+
+    Args:
+        parameters: what was recorded of the slice.
+        nodule: (H, W), its labels.
+    """
+    last = int(nodule.max(initial=0))
+    return range(last - len(parameters.get("nodules", ())) + 1, last + 1)
+
+
 def claim_of(place: Place, fields: np.void) -> Claim:
     """The claim of one row of a ``slices`` table.
 

@@ -41,6 +41,11 @@ def setting(default: Any, doc: str, **constraints: Any) -> Any:
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def required(doc: str, **constraints: Any) -> Any:
+    """A dataclass field without default, otherwise as :func:`setting`."""
+    return dataclasses.field(metadata={"doc": doc, "constraints": constraints})
+
+
 def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     """Build the frozen settings ``cls`` from plain values (JSON or YAML).
 

@@ -4,7 +4,7 @@
 rule audit:
     input:
         slices="<results>/{fold}/slices.tsv",
-        split="<results>/split.tsv",
+        split=split_of,
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
         expansions=lambda wildcards: moved_slices(OPERATIONS, wildcards.fold),
@@ -36,7 +36,7 @@ rule audit:
 rule arm:
     input:
         slices="<results>/{fold}/slices.tsv",
-        split="<results>/split.tsv",
+        split=split_of,
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
         patches=lambda wildcards: [
@@ -63,11 +63,13 @@ rule arm:
         runtime=60,
     params:
         origins=lambda wildcards: ARMS[wildcards.arm].origins,
+        ratio=lambda wildcards: ARMS[wildcards.arm].ratio or "",
         code=arm_code,
         settings=arm_settings,
     shell:
         "python -m lungaug arm --slices {input.slices} --split {input.split}"
         " --fold {wildcards.fold} --arm {wildcards.arm} --origins {params.origins}"
+        ' --ratio "{params.ratio}"'
         " --preprocess {input.preprocess} --patches {input.patches}"
         ' --rois "{input.rois}"'
         ' --expansions {input.expansions} --root "$LUNGAUG_RESULTS" --output {output.arm} --findings {output.findings}'

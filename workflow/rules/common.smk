@@ -2,8 +2,9 @@
 
 import csv
 import functools
+import json
 
-from lungaug import configuration, staleness
+from lungaug import configuration, grid, staleness
 from lungaug.errors import SettingError
 
 try:
@@ -15,7 +16,9 @@ except SettingError as fault:
 COHORT = CONFIG["cohort"]
 RESULTS = f"{CONFIG['results']}/{COHORT}"
 PRIVATE = f"{CONFIG['private']}/{COHORT}"
-ARMS = {arm.name: arm for arm in configuration.arms(CONFIG, SCHEMA)}
+ARMS = {arm.name: arm for arm in configuration.all_arms(CONFIG, SCHEMA)}
+TRAININGS = grid.trainings(CONFIG, configuration.arms(CONFIG, SCHEMA))
+MAIN_TRAININGS = grid.main_trainings(CONFIG, configuration.arms(CONFIG, SCHEMA))
 OPERATIONS = sorted({name for arm in ARMS.values() for name in arm.operations})
 GENERATORS = sorted({name for arm in ARMS.values() for name in arm.generators})
 GENERATED_PICTURES = (
@@ -23,11 +26,9 @@ GENERATED_PICTURES = (
     if GENERATORS
     else ()
 )
-FOLDS = (
-    ["fixed"]
-    if CONFIG["split"]["mode"] == "fixed"
-    else [f"cv{k}" for k in range(CONFIG["split"]["folds"])]
-)
+FOLDS = grid.full_folds(CONFIG)
+# With the parts of the training patients that learning curves need.
+ALL_FOLDS = sorted({training.fold for training in TRAININGS})
 
 SOURCE = CONFIG["source"]
 IS_PHANTOM = SOURCE["kind"] == "phantom"
@@ -55,10 +56,10 @@ os.environ.update(
 
 wildcard_constraints:
     batch=r"b\d+",
-    fold=r"fixed|cv\d+",
+    fold=grid.FOLD_PATTERN,
     operation=r"[a-z_]+",
     generator="|".join(SCHEMA["x-generators"]),
-    arm=r"[a-z_+]+",
+    arm=r"[a-z_+]+(?:@[\d.]+)?",
     segmenter=r"[a-z0-9_]+",
     seed=r"\d+",
 
@@ -144,8 +145,18 @@ def of_batches(pattern):
     return lambda wildcards: [pattern.format(batch=batch) for batch in batches()]
 
 
+def split_of(wildcards):
+    """The table of roles: a share of the training patients has one of its own."""
+    fold, percent = grid.share_of(wildcards.fold)
+    return (
+        f"{RESULTS}/split.tsv"
+        if percent == 100
+        else f"{RESULTS}/{wildcards.fold}/split.tsv"
+    )
+
+
 def training_patients(batch, fold=None):
-    """Patients of a batch that train in a fold, or in any."""
+    """Patients of a batch that train in a full fold, or in any."""
     roles = table(checkpoints.split.get().output.split)
     train = {
         row["patient"]
@@ -160,7 +171,11 @@ def training_patients(batch, fold=None):
 
 
 def moved_slices(operations, fold):
-    """The MetaLung files that hold slices of a fold's training patients."""
+    """The MetaLung files that hold slices of a fold's training patients.
+
+    For a share of them those of the full fold: whose slices count is for the arm to say.
+    """
+    fold, _ = grid.share_of(fold)
     return [
         f"{RESULTS}/metalung/{operation}/{batch}.h5"
         for operation in operations
@@ -186,15 +201,37 @@ def of_generators(pattern):
     return expand(pattern, fold=FOLDS, generator=GENERATORS)
 
 
+def all_trainings(pattern):
+    """One path for every training, those of the learning curves among them."""
+    return [expand(pattern, **training._asdict())[0] for training in TRAININGS]
+
+
 def trainings(pattern):
-    """One path for every fold, arm, segmenter and seed."""
-    return expand(
-        pattern,
-        fold=FOLDS,
-        arm=ARMS,
-        segmenter=CONFIG["segmenters"],
-        seed=range(CONFIG["seeds"]),
-    )
+    """One path for every training that the main tables are about."""
+    return [expand(pattern, **training._asdict())[0] for training in MAIN_TRAININGS]
+
+
+def folds_and_arms(pattern):
+    """One path for every arm in each fold where it is trained."""
+    pairs = dict.fromkeys((training.fold, training.arm) for training in TRAININGS)
+    return [expand(pattern, fold=fold, arm=arm)[0] for fold, arm in pairs]
+
+
+def segmenter_settings(segmenter):
+    """The stage's settings, with those of this segmenter in place of the general ones."""
+    section = CONFIG["train_segmenter"]
+    own = section["per_segmenter"].get(segmenter, {})
+    chosen = {
+        name: configuration.merged(section[name], own.get(name, {}))
+        for name in ("network", "training")
+    }
+    return settings("train_segmenter", without=("per_segmenter",), **chosen)
+
+
+def segmenter_weights(segmenter):
+    """The file of pretrained weights, where the setting is one."""
+    weights = json.loads(segmenter_settings(segmenter))["network"]["weights"]
+    return [weights] if weights and Path(weights).is_file() else []
 
 
 @functools.cache

@@ -93,7 +93,7 @@ rule insert:
         patches=f"{GENERATOR}/patches.h5",
         rois="<results>/{fold}/rois.h5",
         slices="<results>/{fold}/slices.tsv",
-        split="<results>/split.tsv",
+        split=split_of,
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
     output:

@@ -60,8 +60,8 @@ rule report:
         cohort="<results>/cohort.tsv",
         split="<results>/split.tsv",
         audit=[
-            *expand("<results>/{fold}/audit.tsv", fold=FOLDS),
-            *expand("<results>/{fold}/arms/{arm}.audit.tsv", fold=FOLDS, arm=ARMS),
+            *expand("<results>/{fold}/audit.tsv", fold=ALL_FOLDS),
+            *folds_and_arms("<results>/{fold}/arms/{arm}.audit.tsv"),
         ],
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),

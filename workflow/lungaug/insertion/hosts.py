@@ -1,4 +1,4 @@
-"""Hosts: healthy slices of training patients, spread evenly over the patients."""
+"""Hosts: slices of training patients, healthy unless asked, spread evenly over the patients."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ class HostSettings:
     )
     distance_mm: float = setting(
         10.0, "least distance along z from every slice with a nodule, mm", minimum=0
+    )
+
+    beside_nodules: bool = setting(
+        False,
+        "slices with a nodule too, and those near them, off the nodule: for collections that have "
+        "no healthy slices",
     )
 
     def __post_init__(self) -> None:
@@ -77,7 +83,8 @@ class Hosts:
             raise InputError(
                 f"no healthy slice with lungs of the {len(patients)} training patients can be a "
                 "host; accepted: Lung-RADS 1 patients in training, insert.hosts.distance_mm below "
-                f"{settings.distance_mm:g}, or insert.hosts.patients: all (now {settings.patients})"
+                f"{settings.distance_mm:g}, insert.hosts.patients: all (now {settings.patients}), "
+                "or insert.hosts.beside_nodules: true"
             )
         return cls(of_patient)
 
@@ -120,14 +127,17 @@ def hosts_in(slices: NDArray[np.void], settings: HostSettings) -> NDArray[np.boo
 
     Those with lungs on which somebody looked for nodules and found none, far enough from every
     slice of the series that has one. Where positions are unknown no slice of a series with a
-    nodule is far enough.
+    nodule is far enough. With ``beside_nodules`` all slices with lungs that somebody looked at.
 
     Args:
         slices: (N,) rows of the slice table.
         settings: see :class:`HostSettings`.
     """
     diameter = slices["diameter_mm"]
-    fit = np.isin(slices["status"], _WITH_LUNGS) & (diameter == 0)
+    lungs = np.isin(slices["status"], _WITH_LUNGS)
+    if settings.beside_nodules:
+        return np.asarray(lungs & (diameter >= 0))
+    fit = lungs & (diameter == 0)
     ill = diameter > 0
     if settings.patients == "healthy":
         fit &= slices["lung_rads"] == _HEALTHY

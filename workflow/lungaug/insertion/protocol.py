@@ -69,7 +69,7 @@ class Patch:
 
 @dataclass(frozen=True, eq=False)
 class Host:
-    """A slice without a nodule: its key, images and spacing (row, column) in mm, NaN if unknown."""
+    """A slice to insert into: its key, images and spacing (row, column) in mm, NaN if unknown."""
 
     key: str
     hu: Hu

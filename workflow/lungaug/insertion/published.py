@@ -42,7 +42,7 @@ def draw(host: Host, patch: Patch, *, rng: np.random.Generator) -> Parameters | 
     shape = pasted_shape(patch, side)
     if not shape.any():
         return Refused("the published mask is empty")
-    places = np.flatnonzero(free_places(host.lung == 1, shape))
+    places = np.flatnonzero(free_places((host.lung == 1) & (host.nodule == 0), shape))
     if len(places) < 2:
         return Refused("no room in the lung, but for the place that the published draw leaves out")
     row, col = divmod(int(places[rng.integers(1, len(places))]), host.lung.shape[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Mapping
@@ -40,8 +41,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Settings(AuditSettings):
-    """How strictly the arm is audited: as the audit of its fold."""
+    """How strictly the arm is audited: as the audit of its fold; and which slices a ratio takes."""
 
+    seed: int = setting(0, "seed of the draw where a ratio leaves slices out", minimum=0)
     crop: CropSettings = setting(CropSettings, "how nodules were cut; as in rois")
 
 
@@ -61,6 +63,7 @@ def run(
     findings: Path,
     settings: Settings,
     provenance: Provenance,
+    ratio: str = "",
 ) -> None:
     """Write ``<arm>.tsv``, a row a training slice, once an audit of these rows has passed.
 
@@ -79,6 +82,7 @@ def run(
         findings: ``<arm>.audit.tsv``, what the audit checked.
         settings: of the audit.
         provenance: unused; a table carries no attributes.
+        ratio: slices to add for each real one with a nodule; empty: all there are.
 
     Raises:
         SettingError: there is no such origin.
@@ -99,6 +103,9 @@ def run(
         described = [files.describe(place, "train") for place in places]
         added = pd.DataFrame(described, columns=list(SLICE_COLUMNS))
         added = added[added["origin"].isin(origins)]
+        if ratio:
+            n_real = int((real_rows["n_nodule_px"] > 0).sum())
+            added = thinned(added, round(float(ratio) * n_real), settings.seed, arm)
         rows = pd.concat([real_rows, added], ignore_index=True) if len(added) else real_rows
         told = pd.concat([rows, table[table["role"] != "train"]], ignore_index=True)
         evidence = Evidence.of(files, preprocess, division, fold, told)
@@ -113,6 +120,15 @@ def run(
     log.info("arm %s: audit passed, %d rows", arm, len(rows))
     write_findings(findings, found)
     write_table(output, rows)
+
+
+def thinned(added: pd.DataFrame, n_wanted: int, seed: int, arm: str) -> pd.DataFrame:
+    """``n_wanted`` of the added rows in their order, drawn so that more hold all of fewer."""
+    if len(added) < n_wanted:
+        log.warning("arm %s: %d slices were asked for, there are %d", arm, n_wanted, len(added))
+    names = added["file"] + "/" + added["group"] + "/" + added["row"].astype(str)
+    drawn = names.map(lambda name: hashlib.sha256(f"{seed}/{name}".encode()).hexdigest())
+    return added.loc[drawn.sort_values().index[:n_wanted].sort_values()]
 
 
 def _generated(

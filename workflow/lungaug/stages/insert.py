@@ -22,7 +22,7 @@ from lungaug.insertion.hosts import Hosts, HostSettings
 from lungaug.insertion.nodule import InsertionSettings
 from lungaug.insertion.protocol import Host, Pair, Parameters, Patch, Refused, rng_of
 from lungaug.insertion.replay import ORIGIN, record
-from lungaug.listing import Place, SliceFiles
+from lungaug.listing import Place, SliceFiles, inserted_labels
 from lungaug.settings import setting
 from lungaug.store import (
     Provenance,
@@ -286,10 +286,11 @@ def _made(
     """A slice with as many of the job's nodules as fit, and its row; None where none does."""
     fields = work.files.fields(place)
     host = _host(work.files, place, fields)
+    ill = bool(host.nodule.any()) and not work.settings.hosts.beside_nodules
     drawn: list[Parameters] = []
     for index in job.patches:
         patch = Patch.of(work.patches, index)
-        found = Refused("a nodule on the slice") if _ill(host, drawn) else insert(host, patch)
+        found = Refused("a nodule on the slice") if ill else insert(host, patch)
         if isinstance(found, Refused):
             problems.append({"slice": host.key, "reason": f"patch {index}: {found.reason}"})
             continue
@@ -309,18 +310,14 @@ def _host(files: SliceFiles, place: Place, fields: np.void) -> Host:
     return Host(slice_key(fields), files.hu(place), files.nodule(place), lung, (row_mm, col_mm))
 
 
-def _ill(host: Host, drawn: list[Parameters]) -> bool:
-    """Whether the slice has a nodule already that nobody inserted."""
-    return not drawn and bool(host.nodule.any())
-
-
 def _lineage(
     fields: np.void, host: Host, drawn: list[Parameters], variant: str, work: _Work
 ) -> NDArray[np.void]:
     """(1,) row of the result: the host's, with its nodules and where they come from."""
+    recorded = record(variant, host.spacing_mm, drawn)
     diameters = [
         equivalent_diameter_mm(host.nodule == label, host.spacing_mm)
-        for label in range(1, len(drawn) + 1)
+        for label in inserted_labels(recorded, host.nodule)
     ]
     largest = drawn[int(np.argmax(np.nan_to_num(diameters)))]
     slices = np.array([fields], fields.dtype)
@@ -329,7 +326,7 @@ def _lineage(
     slices["donor"] = (drawn[0]["donor"] or drawn[0]["source"]).encode()
     slices["diameter_mm"] = max(diameters)
     slices["lung_rads"] = str(work.patches.lung_rads[largest["patch"]]).encode()
-    slices["parameters"] = pack_parameters(record(variant, host.spacing_mm, drawn))
+    slices["parameters"] = pack_parameters(recorded)
     return slices
 
 

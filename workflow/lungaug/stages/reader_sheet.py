@@ -26,7 +26,7 @@ from lungaug.evaluation.reader import (
     choose,
     sheet_id,
 )
-from lungaug.listing import Place, SliceFiles, claim_of
+from lungaug.listing import Place, SliceFiles, claim_of, inserted_labels
 from lungaug.settings import setting
 from lungaug.store import Provenance
 
@@ -135,7 +135,9 @@ def _candidates(files: SliceFiles, place: Place) -> Iterator[Candidate]:
     nodule = files.nodule(place)
     if not np.isfinite(fields["spacing_mm"]).all():
         return
-    for label in np.unique(nodule[nodule > 0]).tolist():
+    labels = np.unique(nodule[nodule > 0]).tolist()
+    shown = labels if claim.origin == REAL else inserted_labels(claim.parameters, nodule)
+    for label in shown:
         yield Candidate(
             generator=claim.origin.partition(":")[2],
             patient=claim.patient,

@@ -12,6 +12,7 @@ import yaml
 
 from lungaug.arms import GENERATORS
 from lungaug.configuration import SHARED
+from lungaug.grid import LearningCurveSettings, PairsSettings
 from lungaug.imaging.contrast import ContrastSettings
 from lungaug.metalung.operations import DEFAULT_OPERATIONS, OPERATIONS
 from lungaug.segmenters.factory import NETWORKS
@@ -24,6 +25,7 @@ SECTIONS = (
     "ingest",
     "preprocess",
     "split",
+    "share",
     "select",
     "metalung",
     "audit",
@@ -38,6 +40,7 @@ SECTIONS = (
     "realism_tables",
     "reader_sheet",
     "tables",
+    "learning_curve",
     "published",
     "figures",
     "generated_figures",
@@ -49,6 +52,7 @@ DERIVED = {
     "arm": ("fingerprints", "crop"),
     "realism": ("crop", "min_diameter_mm", "feather_px"),
     "published": ("level",),
+    "learning_curve": ("n_resamples", "level", "minimum_patients"),
     "figures": ("threshold",),
 }
 """Settings that the workflow fills from elsewhere in the configuration."""
@@ -58,10 +62,12 @@ DERIVED = {
 class SourceSettings:
     """Where the CT comes from."""
 
-    kind: Literal["phantom", "dicom", "lidc"] = setting(
-        "phantom", "phantom: made by the workflow; dicom: a folder tree; lidc: with LIDC XML"
+    kind: Literal["phantom", "dicom", "lidc", "mendeley"] = setting(
+        "phantom",
+        "phantom: made by the workflow; dicom: a folder tree; lidc: with LIDC XML; mendeley: the "
+        "two pickled tables of the thesis' data",
     )
-    root: str | None = setting(None, "folder that is searched for DICOM series")
+    root: str | None = setting(None, "folder of the DICOM series, or of the two pickles")
     sheet: str | None = setting(None, "sample sheet: patient_id, lung_rads, image, mask")
     masks: str | None = setting(None, "folder of PNG masks; null: the source's own folder")
 
@@ -85,6 +91,15 @@ class WorkflowSettings:
         GENERATORS, "generators that arm mixed holds besides metalung", minItems=1
     )
     segmenters: tuple[str, ...] = setting(("unet",), "networks to train", minItems=1)
+    grid: tuple[PairsSettings, ...] = setting(
+        (), "further pairs of arms and segmenters, besides arms x segmenters"
+    )
+    learning_curve: LearningCurveSettings = setting(
+        LearningCurveSettings, "parts of the real patients, and ratios of synthetic to real slices"
+    )
+    presence: bool = setting(
+        False, "train classifiers of slices with and without nodule, to gate the segmenters with"
+    )
     published_scores: str | None = setting(
         None, "published scores to show beside ours: segmenter, arm, metric, group, value"
     )
@@ -110,14 +125,40 @@ def run(*, output: Path, settings: Settings) -> None:
 def config_schema() -> dict[str, Any]:
     """The schema of the whole configuration."""
     schema = schema_of(WorkflowSettings)
-    schema["properties"]["segmenters"]["items"] = {"enum": sorted(NETWORKS)}
+    networks = {"enum": sorted(NETWORKS)}
+    schema["properties"]["segmenters"]["items"] = networks
+    schema["properties"]["grid"]["items"]["properties"]["segmenters"]["items"] = networks
     for section in SECTIONS:
         schema["properties"][section] = _section(section)
+    training = schema["properties"]["train_segmenter"]["properties"]
+    training["per_segmenter"] = _per_segmenter(training)
     schema["x-operations"] = list(OPERATIONS)
     schema["properties"]["mixed_generators"]["items"] = {"enum": list(GENERATORS)}
     schema["x-generators"] = list(GENERATORS)
     schema["x-default-operations"] = list(DEFAULT_OPERATIONS)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _per_segmenter(training: dict[str, Any]) -> dict[str, Any]:
+    """Overrides of ``network`` and ``training`` by segmenter; what is absent is as for all."""
+    parts = {name: _without_defaults(training[name]) for name in ("network", "training")}
+    return {
+        "type": "object",
+        "description": "settings of one segmenter, in place of those in network and training",
+        "propertyNames": {"enum": sorted(NETWORKS)},
+        "additionalProperties": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": parts,
+        },
+        "default": {},
+    }
+
+
+def _without_defaults(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {k: _without_defaults(v) for k, v in node.items() if k != "default"}
+    return node
 
 
 def _section(stage: str) -> dict[str, Any]:

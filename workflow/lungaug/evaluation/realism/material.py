@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from lungaug.crops import Crops, equivalent_diameter_mm
 from lungaug.errors import InputError
 from lungaug.imaging.contrast import ContrastSettings, network_input
 from lungaug.imaging.crop import Crop, CropSettings, cut
-from lungaug.listing import DONORS, Claim, patient_of
+from lungaug.listing import DONORS, Claim, inserted_labels, patient_of
 
 Hu = NDArray[np.int16]
 Labels = NDArray[np.uint8]
@@ -75,7 +75,7 @@ class Cutter:
     def __call__(
         self, hu: Hu, labels: Labels, claim: Claim, spacing_mm: NDArray[np.float32]
     ) -> list[Nodule]:
-        """Every nodule of one slice, in the order of their labels.
+        """Every nodule of one slice, of an inserted slice those inserted, in order of their labels.
 
         Args:
             hu: (H, W), HU.
@@ -85,10 +85,12 @@ class Cutter:
         """
         seen = network_input(hu, self.contrast)
         found = []
-        for label in np.unique(labels[labels > 0]).tolist():
+        records = claim.parameters.get("nodules", ())
+        inserted = dict(zip(inserted_labels(claim.parameters, labels), records, strict=True))
+        for label in inserted or np.unique(labels[labels > 0]).tolist():
             mask = labels == label
             box = _box(mask, MARGIN_PX)
-            donors = _donors(claim.parameters, label)
+            donors = _donors(inserted.get(label, {}))
             named = {patient_of(key) for key in donors} | {claim.patient}
             found.append(
                 Nodule(
@@ -155,12 +157,9 @@ def as_crops(crops: Crops) -> list[Crop]:
     ]
 
 
-def _donors(parameters: dict[str, Any], label: int) -> list[str]:
+def _donors(record: Mapping[str, Any]) -> list[str]:
     """Keys of the slices of one inserted nodule: whose HU first, then whose pixels."""
-    nodules = parameters.get("nodules", ())  # hosts have none, so the k-th has the label k
-    if label > len(nodules):
-        return []
-    return [str(nodules[label - 1][name]) for name in DONORS if nodules[label - 1].get(name)]
+    return [str(record[name]) for name in DONORS if record.get(name)]
 
 
 def _box(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
