@@ -48,7 +48,6 @@ rule all:
     input:
         "<results>/report.html",
         "<results>/tables/main.md",
-        ["<results>/tables/published.md"] if CONFIG["published_scores"] else [],
     localrule: True
 
 

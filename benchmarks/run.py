@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import images, insertion, memory, sampling, startup, storage
+from benchmarks import images, insertion, loader, memory, sampling, startup, storage
 from benchmarks.harness import Row, machine, table
 from benchmarks.slices import Material, material
 
@@ -26,8 +26,9 @@ MetaLung by the fastest of five calls in a row; the ratio is that of whole repea
 Starts are the fastest of five by the clock, memory the peak, of a whole process. Single cold calls
 are kinder to the peer: MetaLung 6-7x, rotation 4-10x on a busy machine. The slices of the first row
 are those where the areas of both masks agree within 5 %, so our mask takes part in the choice.
-Sampling is extrapolated as its row says. Training steps of generators on a GPU beside the same
-steps on data in its memory: not run, no GPU was at hand."""
+Loader efficiency is a slice's time in the training loop, on one batch that is at hand / on slices
+that are read, windowed and equalised. Sampling is extrapolated as its row says. Training steps of
+generators on a GPU beside the same steps on data in its memory: not run, no GPU was at hand."""
 
 
 def _images(on: Material) -> Iterable[Row]:
@@ -44,6 +45,7 @@ PARTS: dict[str, Callable[[Material], Iterable[Row]]] = {
         *insertion.peaks(on),
     ],
     "sampling": lambda on: sampling.sampling(),
+    "loader": lambda on: loader.efficiency(on, repeats=3),
     "storage": lambda on: storage.random_reads(on, repeats=5),
     "startup": lambda on: startup.startup(repeats=5),
     "memory": lambda on: memory.peaks(),

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lungaug.cohort import write_table
+from lungaug.cohort import write_rows, write_table
+from lungaug.evaluation.detection import boxes_of
 from lungaug.stages import evaluate
 from lungaug.store import (
     Provenance,
@@ -41,6 +42,7 @@ class Plan:
     sizes: tuple[tuple[int, int], ...] = ((48, 64),)
     roles: tuple[str, ...] = ("train", "validation", "test")
     silent: bool = False  # segmenters that predict nothing
+    spacing_mm: float = 3.0
 
 
 def build(root: Path, plan: Plan) -> dict[str, Any]:
@@ -96,7 +98,7 @@ def _write_ingest(path: Path, patients: list[tuple[str, str, str]], plan: Plan) 
             slices = empty_slices(plan.n_slices)
             slices["patient"], slices["series"] = patient.encode(), f"s{patient}".encode()[:13]
             slices["index"] = np.arange(plan.n_slices)
-            slices["spacing_mm"], slices["lung_rads"] = 3.0, name.encode()
+            slices["spacing_mm"], slices["lung_rads"] = plan.spacing_mm, name.encode()
             slices["diameter_mm"] = DIAMETER_MM[name]
             drawn = [thorax(shape, DIAMETER_MM[name] / 2, rng) for _ in range(plan.n_slices)]
             writer.append(
@@ -207,14 +209,19 @@ def _write_training(
     held_out = set(slices.loc[slices["role"] != "train", "key"])
     _write_predictions(folder / "predictions.h5", ingest, held_out, SKILL.get(arm, 0.5), plan, seed)
     write_table(folder / "history.tsv", _history(arm, seed))
+    write_rows(folder / "cost.tsv", *_cost(fold, arm, segmenter, seed))
     evaluate.run(
         predictions=folder / "predictions.h5",
+        detections=folder / "detections.tsv",
         slices=made["slices"][-1],
         fold=fold,
         arm=arm,
         segmenter=segmenter,
         seed_index=seed,
-        output=folder / "metrics.tsv",
+        metrics=folder / "metrics.tsv",
+        lesions=folder / "lesions.tsv",
+        detected=folder / "detected.tsv",
+        calibration=folder / "calibration.tsv",
         settings=evaluate.Settings(),
         provenance=MADE_BY,
     )
@@ -222,25 +229,59 @@ def _write_training(
         made[name].append(folder / f"{name}.{suffix}")
 
 
+def siblings(paths: list[Path], name: str) -> list[Path]:
+    """The files of that name beside those of some trainings."""
+    return [path.with_name(name) for path in paths]
+
+
+def _cost(fold: str, arm: str, segmenter: str, seed: int) -> tuple[list[str], list[dict[str, Any]]]:
+    """Columns and the one row of ``cost.tsv``; a seed takes ten seconds longer than the last."""
+    seconds = 100.0 + 10 * seed
+    row = {
+        "fold": fold,
+        "arm": arm,
+        "segmenter": segmenter,
+        "seed": seed,
+        "device": "cpu",
+        "precision": "32-true",
+        "processes": 1,
+        "steps": 400,
+        "samples": 2400,
+        "seconds": seconds,
+        "samples_per_second": 2400 / seconds,
+        "peak_mb": 512.0,
+        "peak_gpu_mb": "nan",
+        "n_parameters": 18_252_881,
+        "total_seconds": seconds + 9,
+    }
+    return list(row), [row]
+
+
 def _write_predictions(
     path: Path, ingest: Path, keys: set[str], skill: float, plan: Plan, seed: int
 ) -> None:
     rng = np.random.default_rng(1000 * seed + int(100 * skill))
+    rows: list[tuple[object, ...]] = []
     with SliceFile(ingest) as file, SliceWriter(path, MADE_BY) as writer:
         for group in file.groups:
             for i, row in enumerate(file.slices(group)):
                 if slice_key(row) not in keys:
                     continue
                 nodule = file.image("nodule", group, i)
-                found = np.roll(nodule, int(rng.integers(0, 3)), axis=1) > 0
-                probability = np.where(found & (rng.random() < skill), 0.9, 0.05)
+                moved = np.roll(nodule, int(rng.integers(0, 3)), axis=1) > 0
+                probability = np.where(moved & (rng.random() < skill), 0.9, 0.05)
                 if rng.random() < 0.3:
                     r, c = rng.integers(5, min(nodule.shape) - 8, 2)
                     probability[r : r + 3, c : c + 3] = 0.8
                 if plan.silent:
                     probability[:] = 0.01
+                boxes, scores = boxes_of(probability, 0.1)
+                found = zip(boxes.tolist(), scores.tolist(), strict=True)
+                rows += [(slice_key(row), *box, score) for box, score in found]
                 row_slices = file.slices(group)[i : i + 1]
                 writer.append(row_slices, probability=probability[None], nodule=nodule[None])
+    columns = ["key", "top", "left", "bottom", "right", "score"]
+    write_table(path.with_name("detections.tsv"), pd.DataFrame(rows, columns=columns))
 
 
 def _history(arm: str, seed: int) -> pd.DataFrame:

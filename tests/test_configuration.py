@@ -98,13 +98,14 @@ def test_the_configurations_that_come_along_are_valid(path: str) -> None:
 
 
 def test_the_thesis_is_as_published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("LUNGAUG_DATA", str(tmp_path))
+    monkeypatch.setenv("LUNGAUG_MENDELEY", str(tmp_path))
     monkeypatch.chdir(REPOSITORY)
     text = (REPOSITORY / "workflow/presets/thesis.yaml").read_text(encoding="utf-8")
     full = configuration.checked(yaml.safe_load(text), configuration.load_schema())
     told = read_published(REPOSITORY / full["published_scores"])
-    assert list(dict.fromkeys(told["arm"])) == full["arms"]
-    assert len(told) == 8 * len(full["arms"])
+    five = told[told["table"] == "5"]
+    assert list(dict.fromkeys(five["arm"])) == full["arms"]
+    assert len(five) == 8 * len(full["arms"])
     generators = full["train_generator"]
     vqvae = from_mapping(VqvaeSettings, generators["vqvae"])
     assert dataclasses.replace(vqvae, min_nodules=0) == dataclasses.replace(VQVAE, min_nodules=0)

@@ -53,11 +53,17 @@ class Copy:
         shutil.copytree(self.root, root, symlinks=True)
         return Copy(root)
 
-    def snakemake(self, *arguments: str, cores: int = 2, config: str = "tiny") -> Run:
-        """Run snakemake with ``tests/config/<config>.yaml``; its output is plain text."""
+    def snakemake(
+        self,
+        *arguments: str,
+        cores: int = 2,
+        config: str = "tiny",
+        configs: tuple[str, ...] = (),
+    ) -> Run:
+        """Run snakemake with ``tests/config/<config>.yaml``, or ``configs``; plain output."""
         command = [sys.executable, "-m", "snakemake", "--cores", str(cores)]
         command += ["--workflow-profile", "none", "--show-failed-logs"]
-        command += [*arguments, "--configfile", f"tests/config/{config}.yaml"]
+        command += [*arguments, "--configfile", *(configs or (f"tests/config/{config}.yaml",))]
         done = subprocess.run(
             command, cwd=self.root, capture_output=True, text=True, timeout=600, check=False
         )

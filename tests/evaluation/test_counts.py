@@ -6,9 +6,23 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from lungaug.evaluation.counts import Counts, count, hd95_mm, predicted_mask
+from lungaug.evaluation.counts import (
+    STORED,
+    Counts,
+    Distances,
+    count,
+    distances_mm,
+    predicted_mask,
+    stored_counts,
+)
+
+
+def hd95_mm(
+    prediction: NDArray[np.bool_], reference: NDArray[np.bool_], spacing: ArrayLike
+) -> float:
+    return distances_mm(prediction, reference, spacing).hd95_mm
 
 
 def mask(text: str) -> NDArray[np.bool_]:
@@ -19,7 +33,9 @@ def test_pixels_and_components_by_hand() -> None:
     reference = mask("##... ##... ..... .....")
     predicted = mask(".##.. .##.. ....# ...#.")
     # One component overlaps; the two diagonal pixels are one false component (8-connected).
-    assert count(predicted, reference) == Counts(4, 6, 2, 1)
+    found = count(predicted, reference)
+    assert found == Counts(4, 6, 2, 1)
+    assert found.false_positive_px == 4
 
 
 def test_a_component_that_touches_a_nodule_anywhere_is_no_false_positive() -> None:
@@ -40,6 +56,7 @@ def test_empty_masks(predicted: str, reference: str, expected: Counts) -> None:
     found = count(mask(predicted), mask(reference))
     assert found == expected
     assert found.empty_prediction is (expected.predicted_px == 0)
+    assert found.false_positive_px == expected.predicted_px
 
 
 def test_shapes_must_agree() -> None:
@@ -97,21 +114,31 @@ def test_hd95_looks_at_outlines_only() -> None:
     assert hd95_mm(square(0, 0, 40), square(0, 0, 40), (0.7, 0.7)) == 0
 
 
+def test_average_distance_weighs_both_outlines_by_their_length() -> None:
+    whole, part = mask("####################"), mask("##########..........")
+    # 20 pixels to the part: ten 0, then 1 to 10; the part's own 10 pixels: 0.
+    for pair in ((whole, part), (part, whole)):
+        assert distances_mm(*pair, (1, 2)).asd_mm == pytest.approx(2 * 55 / 30)
+    assert distances_mm(whole, whole, (1, 2)) == Distances(0, 0)
+
+
 @pytest.mark.parametrize("spacing", [(np.nan, 1), (1, np.inf), (0, 1), (1, -1)])
-def test_hd95_needs_a_spacing(spacing: tuple[float, float]) -> None:
-    assert np.isnan(hd95_mm(square(9, 9), square(9, 9), spacing))
+def test_distances_need_a_spacing(spacing: tuple[float, float]) -> None:
+    found = distances_mm(square(9, 9), square(9, 9), spacing)
+    assert np.isnan([found.hd95_mm, found.asd_mm]).all()
 
 
-def test_hd95_needs_two_masks_of_one_shape() -> None:
+def test_distances_need_two_masks_of_one_shape() -> None:
     empty = np.zeros((40, 30), bool)
     for pair in ((empty, square(9, 9)), (square(9, 9), empty), (empty, empty)):
-        assert np.isnan(hd95_mm(pair[0], pair[1], (1, 1)))
+        found = distances_mm(*pair, (1, 1))
+        assert np.isnan([found.hd95_mm, found.asd_mm]).all()
     with pytest.raises(ValueError, match=r"accepted: \(40, 30\)"):
-        hd95_mm(np.ones((30, 40), bool), empty, (1, 1))
+        distances_mm(np.ones((30, 40), bool), empty, (1, 1))
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 12))
-def test_hd95_agrees_with_all_pairs(seed: int, height: int, width: int) -> None:
+def test_distances_agree_with_all_pairs(seed: int, height: int, width: int) -> None:
     rng = np.random.default_rng(seed)
     masks = rng.random((2, height + 4, width + 4)) < 0.3
     masks[:, rng.integers(height), rng.integers(width)] = True
@@ -123,7 +150,26 @@ def test_hd95_agrees_with_all_pairs(seed: int, height: int, width: int) -> None:
         inner = np.logical_and.reduce(sides)[1:-1, 1:-1]
         points.append(np.argwhere(drawn & ~inner) * spacing)
     distances = np.linalg.norm(points[0][:, None] - points[1][None], axis=2)
-    expected = max(np.percentile(distances.min(axis=axis), 95) for axis in (0, 1))
-    found = hd95_mm(masks[0], masks[1], spacing)
-    assert found == pytest.approx(expected)
-    assert hd95_mm(masks[1], masks[0], spacing) == found
+    nearest = [distances.min(axis=axis) for axis in (0, 1)]
+    expected = max(np.percentile(d, 95) for d in nearest), np.concatenate(nearest).mean()
+    found = distances_mm(masks[0], masks[1], spacing)
+    assert (found.hd95_mm, found.asd_mm) == pytest.approx(expected, abs=1e-9)
+    swapped = distances_mm(masks[1], masks[0], spacing)
+    assert swapped.hd95_mm == found.hd95_mm
+    assert swapped.asd_mm == pytest.approx(found.asd_mm)
+
+
+def test_every_threshold_can_be_read_off_the_stored_counts() -> None:
+    stored = np.random.default_rng(0).random((9, 9)).astype(np.float16)
+    stored[0, :3] = -0.0, 1, 0.3
+    counts = stored_counts(stored)
+    assert counts.sum() == 81
+    for threshold in (0.1, 0.3, 0.5, 1):
+        reached = counts[np.float16(threshold) <= STORED].sum()
+        assert reached == predicted_mask(stored, threshold).sum()
+
+
+@pytest.mark.parametrize("value", [np.nan, -0.5, 1.001, np.inf])
+def test_what_is_no_probability_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="accepted: 0 to 1"):
+        stored_counts(np.array([0.5, value], np.float16))

@@ -9,37 +9,24 @@ import pytest
 
 from lungaug.errors import InputError
 from lungaug.evaluation.published import beside, caption, read_published
-from lungaug.evaluation.scores import SCORE_COLUMNS
-
-PUBLISHED = "segmenter\tarm\tmetric\tgroup\tvalue\n"
-
-
-def score(arm: str, metric: str, group: str, estimate: float, convention: str) -> dict[str, object]:
-    row = dict.fromkeys(SCORE_COLUMNS, float("nan"))
-    names = {"segmenter": "unet", "arm": arm, "metric": metric, "group": group}
-    numbers = {"estimate": estimate, "low": estimate - 0.1, "high": estimate + 0.1}
-    return {**row, **names, **numbers, "convention": convention, "n_patients": 9}
-
-
-def table(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "published.tsv"
-    path.write_text(PUBLISHED + text, encoding="utf-8")
-    return path
+from published_figures import HEADER, score, write_published
 
 
 def test_each_arm_has_both_rows_and_gaps_are_shown(tmp_path: Path) -> None:
     scores = pd.DataFrame(
         [
-            score("none", "dice", "pooled", 0.5, "reference"),
-            score("none", "dice", "pooled", 0.9, "standard"),
-            score("online", "dice", "pooled", 0.6, "reference"),
+            score("none", "dice", "slices", 0.5),
+            score("none", "dice", "pooled", 0.7),
+            score("none", "dice", "slices", 0.9, convention="standard"),
+            score("online", "dice", "slices", 0.6),
         ]
     )
     text = (
         "unet\tnone\tdice\tpooled\t0.3709\nunet\tnone\tdice\tLR2\t0.2\nunet\tgan\tdice\tLR2\t0.1\n"
     )
-    rows = beside(scores, read_published(table(tmp_path, text)), 2).to_dict("records")
+    rows = beside(scores, read_published(write_published(tmp_path, text)), 2).to_dict("records")
     shown = {(r["arm"], r["source"]): (r["Dice"], r["Dice LR2"]) for r in rows}
+    # Published means are over slices: those of ours that weigh slices equally are beside them.
     assert shown == {
         ("none", "ours"): ("0.50 [0.40, 0.60]", "–"),
         ("none", "published"): ("0.3709", "0.2000"),
@@ -48,7 +35,14 @@ def test_each_arm_has_both_rows_and_gaps_are_shown(tmp_path: Path) -> None:
         ("online", "ours"): ("0.60 [0.50, 0.70]", "–"),
         ("online", "published"): ("–", "–"),
     }
-    assert "another test" in caption(0.95)
+    assert "another test set" in caption(0.95)
+
+
+def test_a_score_may_stand_in_two_tables(tmp_path: Path) -> None:
+    rows = [f"{t}\tarms\tunet\tnone\tdice\tpooled\t0.{t}\t\n" for t in (5, 7)]
+    path = write_published(tmp_path, "".join(rows), "table\tlayout\t" + HEADER + "\tnote")
+    table = beside(pd.DataFrame([score("none", "dice", "slices", 0.5)]), read_published(path), 2)
+    assert list(table["Dice"]) == ["0.50 [0.40, 0.60]", "0.5000"]
 
 
 @pytest.mark.parametrize(
@@ -60,4 +54,20 @@ def test_each_arm_has_both_rows_and_gaps_are_shown(tmp_path: Path) -> None:
 )
 def test_a_damaged_table_is_refused(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        read_published(table(tmp_path, text))
+        read_published(write_published(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (["5\trows\tunet\tnone"], "layout rows; accepted: arms or before_after"),
+        (["5\tarms\tunet\tnone", "5\tbefore_after\tunet\tblur"], "layout arms, before_after"),
+        (["5/6\tarms\tunet\tnone"], "table '5/6'; accepted: letters and digits"),
+        (["7\tbefore_after\tunet\tnone"], "arms none; accepted: one before, one after"),
+    ],
+)
+def test_a_layout_that_is_none_is_refused(tmp_path: Path, rows: list[str], words: str) -> None:
+    text = "".join(f"{row}\tdice\tpooled\t0.1\n" for row in rows)
+    path = write_published(tmp_path, text, "table\tlayout\t" + HEADER)
+    with pytest.raises(InputError, match=words):
+        read_published(path)

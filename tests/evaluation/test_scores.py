@@ -3,70 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from lungaug.errors import InputError
-from lungaug.evaluation.layout import as_latex, as_markdown, blocks, caption, main_table
-from lungaug.evaluation.metrics import CONVENTIONS, OVERLAPS, overlap_scores
-from lungaug.evaluation.scores import (
-    Resampling,
-    comparison_table,
-    patient_scores,
-    score_table,
-)
-
-QUICK = Resampling(seed=0, n_resamples=2000)
-
-
-def rows_of(dice: dict[str, list[float]], **columns: Any) -> pd.DataFrame:
-    """One row a slice: reference of 100 pixels, prediction of 100, overlapping by ``dice``."""
-    rows = [
-        {
-            "segmenter": "unet",
-            "arm": "none",
-            "seed": 0,
-            "fold": "fixed",
-            "role": "test",
-            "patient": patient,
-            "key": f"{patient}/s/{i:04d}",
-            "reference_px": 100,
-            "predicted_px": 100,
-            "intersection_px": round(100 * value),
-            "false_positive_components": i,
-            "hd95_mm": 2.0 * i,
-            **columns,
-        }
-        for patient, values in dice.items()
-        for i, value in enumerate(values)
-    ]
-    return scored(pd.DataFrame(rows))
-
-
-def scored(frame: pd.DataFrame) -> pd.DataFrame:
-    pixels = [frame[c] for c in ("reference_px", "predicted_px", "intersection_px")]
-    for convention in CONVENTIONS:
-        for name in OVERLAPS:
-            frame[f"{name}_{convention}"] = overlap_scores(convention, *pixels)[name]
-    return frame
-
-
-def classes_of(patients: list[str], name: str = "LR2") -> pd.Series:
-    return pd.Series(name, index=pd.Index(patients))
-
-
-def one(table: pd.DataFrame, **what: str) -> pd.Series:
-    found = table[np.logical_and.reduce([table[k] == v for k, v in what.items()])]
-    assert len(found) == 1, what
-    return found.iloc[0]
-
-
-def patients(n: int) -> dict[str, list[float]]:
-    values = np.random.default_rng(n).random((n, 3))
-    return {f"p{i}": list(v) for i, v in enumerate(values)}
+from lungaug.evaluation.scores import comparison_table, patient_scores, score_table
+from scored_slices import QUICK, classes_of, one, patients, rows_of, scored, two_arms
 
 
 def test_slices_are_averaged_within_a_patient_first() -> None:
@@ -171,26 +115,44 @@ def test_undefined_precision_is_left_out_and_counted() -> None:
 
 def test_distance_is_left_out_where_there_is_none_and_counted() -> None:
     rows = rows_of({f"p{i}": [0.5, 0.5] for i in range(3)})
-    rows.loc[[0, 1, 3], "hd95_mm"] = math.nan
+    rows.loc[[0, 1, 3], ["hd95_mm", "asd_mm"]] = math.nan
     values = patient_scores(rows, classes_of(["p0", "p1", "p2"]))
     scores = score_table(values, QUICK)
     found = one(scores, metric="hd95_mm", convention="both", group="pooled")
+    # p1 has 0 mm on its only slice left, p2 has 0 and 2 mm.
     assert (found["estimate"], found["n_patients"], found["n_slices"]) == (0.5, 2, 3)
-    seeds = rows.groupby(["segmenter", "arm"])["seed"].nunique()
-    main = main_table(scores, comparison_table(values, QUICK), seeds, "standard", 2)
-    assert list(main["hd95_mm"]) == ["0.50 (n=2)"]
-    assert "HD95 (mm)" in as_markdown(main, "")
-    assert "HD95 (mm)" in as_latex(main, "")
+    average = one(scores, metric="asd_mm", convention="both", group="pooled")
+    assert (average["estimate"], average["n_patients"]) == (0.25, 2)
 
 
-def two_arms(n: int, gain: float = 0.2) -> tuple[pd.DataFrame, pd.Series]:
-    rng = np.random.default_rng(0)
-    dice = {f"p{i}": [float(rng.uniform(0.2, 0.6))] for i in range(n)}
-    gains = {p: [v[0] + gain * rng.uniform(0.5, 1)] for p, v in dice.items()}
-    same = {p: [v[0] + rng.normal(0, 0.03)] for p, v in dice.items()}
-    arms = {"none": dice, "mirror": gains, "online": same}
-    rows = [rows_of(values, arm=arm) for arm, values in arms.items()]
-    return pd.concat(rows, ignore_index=True), classes_of(sorted(dice))
+def test_lesions_of_a_patient_are_counted_together() -> None:
+    rows = rows_of({"p0": [0.5, 0.5], "p1": [0.5]})
+    rows["n_lesions"], rows["n_lesions_hit"] = [1, 3, 2], [1, 0, 1]
+    table = score_table(patient_scores(rows, classes_of(["p0", "p1"])), QUICK)
+    found = one(table, metric="lesion_sensitivity", group="pooled")
+    # A mean of the slices' shares would be 0.5 for p0, where one lesion of four was hit.
+    assert (found["estimate"], found["n_slices"]) == (pytest.approx((1 / 4 + 1 / 2) / 2), 3)
+
+
+def test_false_area_is_that_of_healthy_slices_where_spacing_is_known() -> None:
+    rows = rows_of({"p0": [0.5, 0.5], "p1": [0.5, 0.5]})
+    rows["reference_px"], rows["n_lesions"] = [100, 0, 0, 0], [1, 0, 0, 0]
+    rows.loc[3, "pixel_mm2"] = math.nan
+    table = score_table(patient_scores(scored(rows), classes_of(["p0", "p1"])), QUICK)
+    area = one(table, metric="false_positive_mm2", group="pooled")
+    # p0: 30 px of 0.5 mm2 on its healthy slice; p1: 0 px on one, the other of unknown spacing.
+    assert (area["estimate"], area["n_patients"], area["n_slices"]) == (7.5, 2, 2)
+    assert one(table, metric="lesion_sensitivity", group="pooled")["n_patients"] == 1
+
+
+def test_segmenters_are_families_of_tests_of_their_own() -> None:
+    rows, classes = two_arms(8)
+    both = pd.concat([rows, rows.assign(segmenter="maskrcnn")], ignore_index=True)
+    alone = comparison_table(patient_scores(rows, classes), QUICK)
+    table = comparison_table(patient_scores(both, classes), QUICK)
+    for name in ("unet", "maskrcnn"):
+        own = table[table["segmenter"] == name].reset_index(drop=True)
+        pd.testing.assert_series_equal(own["p_holm"], alone["p_holm"])
 
 
 def test_comparisons_are_paired_tested_once_and_corrected() -> None:
@@ -221,33 +183,3 @@ def test_a_slice_tested_twice_is_refused() -> None:
 def test_a_patient_without_a_class_is_refused() -> None:
     with pytest.raises(InputError, match="p0 has metrics but is not in the split"):
         patient_scores(rows_of({"p0": [1.0]}), classes_of(["p1"]))
-
-
-def main_of(n: int) -> pd.DataFrame:
-    rows, classes = two_arms(n)
-    values = patient_scores(rows, classes)
-    seeds = rows.groupby(["segmenter", "arm"])["seed"].nunique()
-    scores, comparisons = score_table(values, QUICK), comparison_table(values, QUICK)
-    return main_table(scores, comparisons, seeds, "standard", 2)
-
-
-def test_main_table_puts_baselines_first_and_hides_intervals_of_few() -> None:
-    assert list(main_of(6)["arm"]) == ["none", "online", "mirror"]
-    assert main_of(6)["dice"].str.contains(r"\d\.\d\d \[\d\.\d\d, \d\.\d\d\]", regex=True).all()
-    assert main_of(4)["dice"].str.endswith("(n=4)").all()
-    assert (main_of(4)["p_none"] == "–").all()
-
-
-def test_markdown_is_aligned_and_latex_is_escaped() -> None:
-    main = main_of(6).assign(arm=["none", "online", "rotate_slice"])
-    text = caption({"LR2": 6}, "standard", 0.95, 5, ["LR4B"])
-    markdown = as_markdown(main, text)
-    for block in markdown.split("\n\n"):
-        if block.startswith("|"):
-            assert len({len(line) for line in block.splitlines()}) == 1
-    assert "'standard'" in markdown
-    assert "LR4B" in markdown
-    latex = as_latex(main, text)
-    assert r"rotate\_slice" in latex
-    assert r"95 \%" in latex
-    assert latex.count(r"\begin{tabular}") == len(blocks(main)) == latex.count(r"\end{table}")

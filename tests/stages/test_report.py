@@ -55,6 +55,8 @@ def write(
     name: str = "report.html",
     realism: Path | None = None,
     sheets: tuple[Path, ...] = (),
+    texts: tuple[Path, ...] = (),
+    pictures: tuple[Path, ...] = (),
 ) -> str:
     report.run(
         root=root,
@@ -70,6 +72,8 @@ def write(
         predictions=inputs["predictions"],
         realism=realism,
         sheets=list(sheets),
+        texts=list(texts),
+        pictures=list(pictures),
         output=root / name,
         settings=report.Settings(),
         provenance=MADE_BY,
@@ -115,7 +119,8 @@ def outline(page: str) -> Outline:
 
 def test_the_page_is_whole_and_self_contained(page: str) -> None:
     found = outline(page)
-    assert [i for i in found.ids if not i.startswith("figure-")] == [name for name, _ in SECTIONS]
+    shown = [name for name, _ in SECTIONS if name not in report.MORE]
+    assert [i for i in found.ids if not i.startswith("figure-")] == shown
     assert len(set(found.ids)) == len(found.ids)
     for link in found.links:
         assert link.startswith(("#", "data:")), link
@@ -159,9 +164,14 @@ def test_checks_of_the_audit_say_on_how_much(page: str) -> None:
 
 
 def test_every_figure_has_words() -> None:
-    for name, stage in (("captions", figures), ("captions.generated", generated_figures)):
+    scores = [name for _, names in report.MORE.values() for name in names]
+    for name, drawn in (
+        ("captions", figures.NAMES),
+        ("captions.generated", generated_figures.NAMES),
+        ("captions.scores", scores),
+    ):
         words = yaml.safe_load((TEXT / f"{name}.yaml").read_text(encoding="utf-8"))
-        assert sorted(words) == sorted(stage.NAMES)
+        assert sorted(words) == sorted(drawn)
         assert all(set(text) == {"title", "caption", "alt"} for text in words.values())
 
 
@@ -189,6 +199,27 @@ def test_generated_nodules_are_shown_where_there_are_any(
     assert "What it says." in shown
     assert shown.count("Fold fixed.") == len(generated_figures.NAMES)
     assert len(outline(shown).images) == 2
+
+
+def test_tables_told_in_markdown_have_sections_of_their_own(
+    made: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    texts = {
+        "detection": "**Boxes**\n\n| arm | AP50 |\n|---|---|\n| none | <0.5> |\n\nWhat\nit says.\n",
+        "table8": "| arm | LR2 |\n|---|---|\n| blur | 0.7 |\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.md").write_text(text, encoding="utf-8")
+    (tmp_path / "froc.png").write_bytes(PNG)
+    paths = tuple(tmp_path / f"{name}.md" for name in texts)
+    shown = write(*made, "more.html", texts=paths, pictures=(tmp_path / "froc.png",))
+    found = outline(shown)
+    named = [name for name in found.ids if name in report.MORE]
+    assert named == ["published", "detection"]
+    assert {"#published", "#detection"} <= set(found.links)
+    assert "&lt;0.5&gt;" in shown
+    assert '<p class="note">What it says.</p>' in shown
+    assert "figure-froc" in found.ids
 
 
 def test_no_path_of_the_owner_is_shown(page: str, made: tuple[Path, dict[str, Any]]) -> None:

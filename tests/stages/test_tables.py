@@ -64,11 +64,37 @@ def test_a_class_without_test_patients_is_named(tmp_path: Path) -> None:
     split.to_csv(root / "split.tsv", sep="\t", index=False)
     run(root, inputs["metrics"], root / "tables", convention="reference", decimals=3)
     text = " ".join((root / "tables" / "main.md").read_text().split())
-    assert "No tested lesion of class LR4A" in text
+    assert "No tested lesion of class LR3, LR4A" in text
     assert "Convention 'reference'" in text
+    assert text.count("no test patient") == 2
     assert "(n=2)" in text
     assert "minus none" not in text  # one arm: nothing to compare
     assert len(pd.read_csv(root / "tables" / "comparisons.tsv", sep="\t")) == 0
+
+
+def test_two_segmenters_and_fixed_thresholds_read_well(tmp_path: Path) -> None:
+    root = tmp_path / "phantom"
+    plan = Plan(segmenters=("unet", "maskrcnn"), n_slices=1, seeds=1, roles=("test",))
+    inputs = build(root, plan)
+    run(root, inputs["metrics"], root / "tables", threshold=0.5)
+    main = pd.read_csv(root / "tables" / "main.tsv", sep="\t")
+    names = list(zip(main["segmenter"], main["arm"], strict=True))
+    arms = ["none", "online", "metalung"]
+    assert names == [(segmenter, arm) for segmenter in ("maskrcnn", "unet") for arm in arms]
+    assert (main["threshold"] == 0.5).all()
+    text = (root / "tables" / "main.md").read_text()
+    assert text.count("| segmenter | arm") == 4
+    assert "from probability 0.5 on, fixed beforehand" in " ".join(text.split())
+
+
+def test_unknown_spacing_leaves_millimetres_out(tmp_path: Path) -> None:
+    root = tmp_path / "phantom"
+    plan = Plan(patients=1, n_slices=1, seeds=1, roles=("test",), spacing_mm=float("nan"))
+    inputs = build(root, plan)
+    run(root, inputs["metrics"], root / "tables")
+    main = pd.read_csv(root / "tables" / "main.tsv", sep="\t")
+    assert (main[["hd95_mm", "asd_mm", "false_positive_mm2"]] == "–").all(axis=None)
+    assert main["lesion_sensitivity"].str.contains("n=2").all()
 
 
 def test_only_healthy_patients(tmp_path: Path) -> None:

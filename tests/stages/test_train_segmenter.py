@@ -13,9 +13,11 @@ import torch
 from lungaug.cohort import read_table
 from lungaug.errors import FileFormatError, InputError, LeakageError, SettingError
 from lungaug.segmenters import factory
-from lungaug.stages.train_segmenter import run, seeds_of
+from lungaug.segmenters.protocol import Detections, Found, Segmenter
+from lungaug.stages.train_segmenter import DETECTION_COLUMNS, run
 from lungaug.store import Provenance, SliceFile, slice_key
 from lungaug.training import loop
+from lungaug.training.arm_tables import identity_of, read_tables, seeds_of
 from lungaug.training.data import SliceRows
 from tiny_training import NETWORK, SETTINGS, Cohort, edit_table, with_training, write_cohort
 
@@ -68,11 +70,66 @@ def test_the_model_makes_those_predictions(cohort: Cohort, trained: Path) -> Non
     with SliceFile(cohort.root / row["file"]) as source:
         hu, nodule = (source.image(n, row["group"], int(row["row"])) for n in ("hu", "nodule"))
     with torch.no_grad():
-        probability = network.predict(collate([(network_input(hu), nodule)]))[0, 0].numpy()
+        probability = network.predict(collate([(network_input(hu)[None], nodule)]))[0, 0].numpy()
     with SliceFile(trained / "predictions.h5") as file:
         keys = [slice_key(r) for r in file.slices(row["group"])]
         stored = file.image("probability", row["group"], keys.index(row["key"]))
     np.testing.assert_allclose(stored, probability, atol=2e-3)
+
+
+def test_detections_are_those_of_the_maps(trained: Path) -> None:
+    found = read_table(trained / "detections.tsv")
+    assert list(found.columns) == list(DETECTION_COLUMNS)
+    with SliceFile(trained / "predictions.h5") as file:
+        places = [(group, i) for group in file.groups for i in range(len(file.slices(group)))]
+        keys = [slice_key(file.slices(group)[i]) for group, i in places]
+        peaks = {
+            key: float(file.image("probability", *place).max())
+            for key, place in zip(keys, places, strict=True)
+        }
+    best = found.groupby("key", sort=False)["score"].agg(["first", "max"])
+    assert (best["first"] == best["max"]).all()
+    wanted = {key: peak for key, peak in peaks.items() if peak > 0.101}
+    assert {key: best["max"].get(key) for key in wanted} == pytest.approx(wanted, abs=1e-3)
+    assert set(best.index) <= {key for key, peak in peaks.items() if peak > 0.099}
+    assert len(best) > 0
+
+
+def test_cost_counts_what_was_done(trained: Path) -> None:
+    cost = read_table(trained / "cost.tsv").iloc[0]
+    assert cost["samples"] == 6 * 4
+    assert cost["samples_per_second"] == pytest.approx(24 / cost["seconds"], rel=1e-4)
+    assert 0 < cost["seconds"] < cost["total_seconds"]
+    weights = factory.load(trained / "model.pt").parameters()
+    assert cost["n_parameters"] == sum(weight.numel() for weight in weights)
+    assert cost["peak_mb"] > 50
+    assert cost["device"] == "cpu"
+    assert np.isnan(cost["peak_gpu_mb"])
+
+
+def test_a_network_with_boxes_of_its_own(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes = torch.tensor([[1.0, 2.0, 3.5, 4.0], [5.0, 6.0, 7.0, 8.0]])
+    detections = Detections(boxes, torch.tensor([0.25, 0.75]))
+
+    def find(self: Any, batch: Any) -> Found:
+        return Found(self.predict(batch), [detections] * len(batch.image))
+
+    monkeypatch.setattr(Segmenter, "find", find)
+    run(**cohort.arguments(tmp_path, with_training(steps=2)))
+    found = read_table(tmp_path / "detections.tsv")
+    rows = found.groupby("key").first()
+    assert len(found) == 2 * len(rows) == 2 * 24
+    assert rows.drop_duplicates().to_numpy().tolist() == [[5.0, 6.0, 7.0, 8.0, 0.75]]
+
+
+def test_a_network_that_sees_neighbours(cohort: Cohort, tmp_path: Path) -> None:
+    network = replace(NETWORK, neighbours=1)
+    settings = replace(with_training(steps=2), network=network)
+    run(**cohort.arguments(tmp_path, settings))
+    first = next(iter(factory.load(tmp_path / "model.pt").parameters()))
+    assert first.shape[1] == 3
 
 
 def test_history_and_no_checkpoint_are_left(trained: Path) -> None:
@@ -104,33 +161,6 @@ def test_killed_and_started_again_it_writes_the_same_bytes(
     assert outputs(tmp_path / "whole") == outputs(tmp_path / "twice")
 
 
-@pytest.mark.slow
-def test_a_killed_process_started_again_writes_the_same_bytes(
-    cohort: Cohort, trained: Path, tmp_path: Path
-) -> None:
-    arguments = cohort.arguments(tmp_path)
-    program = (
-        "import os, signal\n"
-        "from lungaug.training import loop\n"
-        "from lungaug.stages.train_segmenter import run\n"
-        "from tiny_training import Cohort\n"
-        "from pathlib import Path\n"
-        "learn = loop._Loop.learn\n"
-        "def dying(self, batch):\n"
-        "    if self.progress.step == 3: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    learn(self, batch)\n"
-        "loop._Loop.learn = dying\n"
-        f"cohort = Cohort(*map(Path, {[str(p) for p in vars(cohort).values()]!r}))\n"
-        f"run(**cohort.arguments(Path({str(tmp_path)!r})))\n"
-    )
-    paths = {"PYTHONPATH": ":".join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
-    killed = subprocess.run([sys.executable, "-c", program], env=paths, check=False)
-    assert killed.returncode == -9
-    assert arguments["checkpoint"].is_file()
-    run(**arguments)
-    assert outputs(tmp_path) == outputs(trained)
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -141,16 +171,13 @@ def test_a_killed_process_started_again_writes_the_same_bytes(
     ],
 )
 def test_the_identity_of_a_training(cohort: Cohort, tmp_path: Path, change: Any) -> None:
-    from lungaug.stages.train_segmenter import Job, identity_of, read_tables
-
     def identity(**changes: Any) -> str:
         given = cohort.arguments(tmp_path, **changes)
         tables = read_tables(given["arm"], given["slices"])
         settings, provenance = given["settings"], given["provenance"]
         provenance = replace(provenance, settings=str(settings))
-        online = given["online"] == "yes"
-        job = Job("x", tables, cohort.root, "unet", given["seed_index"], online, settings)
-        return identity_of(job, provenance)
+        training = ["unet", given["seed_index"], given["online"]]
+        return identity_of(tables, cohort.root, provenance, training)
 
     assert identity() == identity()
     assert identity() != identity(**change)
@@ -220,14 +247,13 @@ def test_a_held_out_patient_among_the_training_slices(
 def test_validation_without_a_nodule(
     own_cohort: Cohort, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    everything = SliceRows.pixels
+    everything = SliceRows.nodule
 
-    def pixels(self: SliceRows, index: int) -> Any:
-        hu, nodule = everything(self, index)
-        return hu, nodule * (self.patients[index] not in "ef")
+    def nodule(self: SliceRows, index: int) -> Any:
+        return everything(self, index) * (self.patients[index] not in "ef")
 
     with pytest.MonkeyPatch.context() as patch, caplog.at_level("INFO"):
-        patch.setattr(SliceRows, "pixels", pixels)
+        patch.setattr(SliceRows, "nodule", nodule)
         run(**own_cohort.arguments(tmp_path))
     history = read_table(tmp_path / "history.tsv")
     assert history["validation_dice"].isna().all()
@@ -242,6 +268,8 @@ def test_no_validation_patients(own_cohort: Cohort, tmp_path: Path) -> None:
     table[table["role"] != "validation"].to_csv(own_cohort.slices, sep="\t", index=False)
     with pytest.raises(InputError, match="select: last"):
         run(**own_cohort.arguments(tmp_path))
+    with pytest.raises(InputError, match="patience is 2; add patients"):
+        run(**own_cohort.arguments(tmp_path, with_training(select="last", patience=2)))
     run(**own_cohort.arguments(tmp_path, with_training(select="last", steps=2)))
     assert read_table(tmp_path / "history.tsv")["best"].tolist() == [1]
 
@@ -252,6 +280,7 @@ def test_no_validation_patients(own_cohort: Cohort, tmp_path: Path) -> None:
         ({"segmenter": "unett"}, "segmenter: got 'unett'"),
         ({"online": "maybe"}, "online: got 'maybe'; accepted: yes, no"),
         ({"device": "tpu"}, "device: got 'tpu'"),
+        ({"settings": with_training(precision="16-mixed")}, "'16-mixed', which needs a GPU"),
         ({"settings": replace(SETTINGS, network=replace(NETWORK, encoder="vgg12"))}, "vgg11"),
     ],
 )

@@ -78,6 +78,14 @@ def test_a_death_while_writing_leaves_the_last_one(
     assert [path.name for path in checkpoint.path.parent.iterdir()] == ["checkpoint.pt"]
 
 
+def test_what_a_killed_process_left_half_written_is_removed(checkpoint: Checkpoint) -> None:
+    checkpoint.save({"step": 1})
+    half = checkpoint.path.with_name(".checkpoint.pt.99.part")
+    half.write_bytes(checkpoint.path.read_bytes()[:99])
+    assert checkpoint.load() == {"step": 1}
+    assert not half.exists()
+
+
 def test_same_values_same_bytes(tmp_path: Path) -> None:
     for name in ("one.pt", "two.pt"):
         save_tensors(tmp_path / name, {"weights": torch.arange(4.0), "step": 3})

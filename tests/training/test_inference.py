@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from lungaug.training.devices import make_fabric
 from lungaug.training.inference import patient_mean, slice_dice, validate
-from lungaug.training.loop import make_fabric
 from lungaug.training.order import Ticket
 
 SIZE = 4
@@ -30,7 +30,7 @@ class Drawn:
         width = int(self.rows.groups[ticket.row][2:])
         nodule = np.zeros((SIZE, width), np.uint8)
         nodule[: SIZE // 2] = self.with_nodule[ticket.row]
-        return np.zeros((SIZE, width), np.float32), nodule
+        return np.zeros((1, SIZE, width), np.float32), nodule
 
 
 class Constant:

@@ -10,43 +10,23 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lungaug.cohort import read_table
 from lungaug.errors import SettingError
-from lungaug.imaging.contrast import network_input
 from lungaug.training import loop
 from lungaug.training.checkpoint import Checkpoint, seed_generators
-from lungaug.training.data import Batch, SliceRows, Slices
+from lungaug.training.data import Batch
+from lungaug.training.devices import make_fabric, reproducible
 from lungaug.training.history import write_history
-from lungaug.training.loop import Fit, TrainingError, fit, learning_rate, make_fabric, reproducible
-from lungaug.training.losses import bce_dice
+from lungaug.training.loop import Fit, TrainingError
+from lungaug.training.optimisation import learning_rate
 from lungaug.training.order import BatchOrder
-from lungaug.training.settings import OnlineSettings, TrainingSettings
+from lungaug.training.settings import TrainingSettings
 from tiny_training import TRAINING, Cohort, write_cohort
+from training.small_fit import EVERYTHING, Small, fit_small
 
 TEN = replace(TRAINING, steps=10, validate_every=4, checkpoint_every=3)
-
-
-class Small(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(1, 4, 3, padding=1),
-            nn.BatchNorm2d(4),
-            nn.ReLU(),
-            nn.Dropout(0.3),
-            nn.Conv2d(4, 1, 3, padding=1),
-        )
-
-    def loss(self, batch: Batch) -> Tensor:
-        return bce_dice(self.layers(batch.image), (batch.nodule > 0).float())
-
-    def predict(self, batch: Batch) -> Tensor:
-        return torch.sigmoid(self.layers(batch.image))
-
-    def assess(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return self.loss(batch), self.predict(batch)
 
 
 @pytest.fixture(scope="module")
@@ -58,21 +38,17 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 def train(cohort: Cohort, tmp_path: Path) -> Iterator[Callable[..., Fit]]:
     fabric = make_fabric("cpu")
 
-    def run(settings: TrainingSettings = TEN, validate: bool = True, identity: str = "same") -> Fit:
-        table = read_table(cohort.slices)
-        rows = SliceRows(table[table["role"] == "train"], cohort.root)
-        held_out = SliceRows(table[table["role"] == "validation"], cohort.root)
-        seed_generators(1)
-        return fit(
-            Small(),
-            Slices(rows, network_input, online=OnlineSettings()),
-            Slices(held_out, network_input) if validate else None,
-            BatchOrder(rows.groups, settings.batch_size),
-            settings=settings,
-            fabric=fabric,
-            checkpoint=Checkpoint(tmp_path / "checkpoint.pt", identity),
-            name="test",
-        )
+    fabrics = {"32-true": fabric, "bf16-mixed": make_fabric("cpu", precision="bf16-mixed")}
+
+    def run(
+        settings: TrainingSettings = TEN,
+        validate: bool = True,
+        identity: str = "same",
+        **options: Any,
+    ) -> Fit:
+        checkpoint = Checkpoint(tmp_path / "checkpoint.pt", identity)
+        fabric = fabrics[settings.precision]
+        return fit_small(cohort, settings, checkpoint, fabric, validate=validate, **options)
 
     with reproducible(1, fabric):
         yield run
@@ -97,12 +73,12 @@ def assert_same_fit(one: Fit, other: Fit) -> None:
         assert torch.equal(value, other.module.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+@pytest.mark.parametrize("how", [{}, {"optimiser": "sgd"}, EVERYTHING])
 @pytest.mark.parametrize("step", [0, 2, 3, 5, 8, 9])
 def test_killed_anywhere_it_ends_with_the_same_bits(
-    train: Callable[..., Fit], tmp_path: Path, step: int, optimiser: Any
+    train: Callable[..., Fit], tmp_path: Path, step: int, how: Any
 ) -> None:
-    settings = replace(TEN, optimiser=optimiser)
+    settings = replace(TEN, **how)
     whole = train(settings)
     (tmp_path / "checkpoint.pt").unlink()
     with pytest.MonkeyPatch.context() as patch:
@@ -112,12 +88,87 @@ def test_killed_anywhere_it_ends_with_the_same_bits(
     assert_same_fit(whole, train(settings))
 
 
+@pytest.mark.parametrize("patience", [None, 1])
 def test_a_finished_training_is_not_repeated(
-    train: Callable[..., Fit], monkeypatch: pytest.MonkeyPatch
+    train: Callable[..., Fit], monkeypatch: pytest.MonkeyPatch, patience: int | None
 ) -> None:
-    whole = train()
+    settings = replace(TEN, patience=patience)
+    judge = validate_as([(0.1, 0.5), (0.2, 0.4), (0.3, 0.3)])
+    whole = train(settings, judge=judge)
+    assert whole.n_steps == (10 if patience is None else 8)
     monkeypatch.setattr(loop._Loop, "learn", None)
-    assert_same_fit(whole, train())
+    assert_same_fit(whole, train(settings, judge=judge))
+
+
+@pytest.mark.parametrize(("patience", "last"), [(1, 4), (2, 6), (3, 10), (None, 10)])
+def test_patience_counts_validations_since_the_best(
+    train: Callable[..., Fit], caplog: pytest.LogCaptureFixture, patience: int, last: int
+) -> None:
+    scores = [(0.5, 0.6), (0.5, 0.5), (0.5, 0.4), (0.5, 0.9), (0.5, 0.8)]
+    settings = replace(TEN, patience=patience, validate_every=2)
+    with caplog.at_level("INFO"):
+        fitted = train(settings, judge=validate_as(scores))
+    assert fitted.n_steps == last
+    assert fitted.step == (8 if last == 10 else 2)
+    assert ("stops early" in caplog.text) == (last < 10)
+
+
+def test_patience_goes_on_where_it_stood(train: Callable[..., Fit]) -> None:
+    scores = [(0.5, 0.6), (0.5, 0.5), (0.5, 0.4)]
+    judge = validate_as(scores)
+    settings = replace(TEN, patience=2, validate_every=2, checkpoint_every=1)
+    with pytest.MonkeyPatch.context() as patch:
+        die_at(5, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings, judge=judge)
+    assert train(settings, judge=judge).n_steps == 6
+
+
+def test_what_is_validated_and_kept_is_the_average(train: Callable[..., Fit]) -> None:
+    """Against the definition, on the weights after every step."""
+    seen: list[Any] = []
+    learn = loop._Loop.learn
+
+    def seeing(self: Any, batch: Batch) -> None:
+        seen.append(loop.weights_of(self.network))
+        learn(self, batch)
+        if self.progress.step == 10:
+            seen.append(loop.weights_of(self.network))
+
+    judged: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop._Loop, "learn", seeing)
+        fitted = train(
+            replace(TEN, ema=0.5, select="last"), judge=validate_as([(0.5, 0.5)] * 3, judged)
+        )
+    name = "layers.0.weight"
+    average = seen[0][name]
+    for step, weights in enumerate(seen[1:], start=1):
+        decay = min(0.5, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * weights[name]
+    torch.testing.assert_close(fitted.module.state_dict()[name], average)
+    torch.testing.assert_close(judged[-1][name], average)
+    buffer = "layers.1.running_mean"
+    assert torch.equal(fitted.module.state_dict()[buffer], seen[-1][buffer])
+
+
+def test_bf16_learns_and_weights_stay_32_bit(train: Callable[..., Fit]) -> None:
+    fitted = train(replace(TEN, steps=40, precision="bf16-mixed", validate_every=20))
+    full = train(replace(TEN, steps=40, validate_every=20), identity="full")
+    assert fitted.history[-1].train_loss == pytest.approx(full.history[-1].train_loss, rel=0.05)
+    assert fitted.history != full.history
+    assert {value.dtype for value in fitted.module.parameters()} == {torch.float32}
+
+
+def test_gradients_are_shortened(train: Callable[..., Fit]) -> None:
+    """Plain descent: a step's length is the rate times the gradient's."""
+    how = {"optimiser": "sgd", "momentum": 0.0, "weight_decay": 0.0, "schedule": "constant"}
+    short = replace(TEN, steps=1, clip_norm=1e-3, select="last", **how)  # type: ignore[arg-type]
+    seed_generators(1)
+    before = [weight.detach() for weight in Small().parameters()]
+    after = train(short, validate=False).module.parameters()
+    moves = [(b - a).square().sum() for b, a in zip(before, after, strict=True)]
+    assert sum(moves).sqrt().item() == pytest.approx(1e-3 * short.learning_rate, rel=1e-2)
 
 
 def test_another_training_starts_afresh(train: Callable[..., Fit]) -> None:
@@ -164,13 +215,11 @@ def validate_as(scores: Sequence[tuple[float, float]], kept: list[Any] | None = 
 )
 def test_the_best_step_has_the_highest_dice_then_the_lowest_loss_then_is_the_earliest(
     train: Callable[..., Fit],
-    monkeypatch: pytest.MonkeyPatch,
     scores: list[tuple[float, float]],
     best: int,
 ) -> None:
     kept: list[Any] = []
-    monkeypatch.setattr(loop, "validate", validate_as(scores, kept))
-    fitted = train()
+    fitted = train(judge=validate_as(scores, kept))
     assert fitted.step == (4, 8, 10)[best]
     for name, value in fitted.module.state_dict().items():
         assert torch.equal(value, kept[best][name])
@@ -178,22 +227,21 @@ def test_the_best_step_has_the_highest_dice_then_the_lowest_loss_then_is_the_ear
 
 @pytest.mark.parametrize("dice", [0.0, NAN])
 def test_a_checkpoint_holds_the_loss_of_the_best_step(
-    train: Callable[..., Fit], monkeypatch: pytest.MonkeyPatch, dice: float
+    train: Callable[..., Fit], dice: float
 ) -> None:
-    monkeypatch.setattr(loop, "validate", validate_as([(0.5, dice), (0.9, dice), (0.7, dice)]))
+    judge = validate_as([(0.5, dice), (0.9, dice), (0.7, dice)])
     with pytest.MonkeyPatch.context() as patch:
         die_at(9, patch)
         with pytest.raises(KeyboardInterrupt):
-            train()
-    assert train().step == 4
+            train(judge=judge)
+    assert train(judge=judge).step == 4
 
 
 def test_without_a_nodule_to_validate_on_it_is_said_once(
-    train: Callable[..., Fit], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    train: Callable[..., Fit], caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(loop, "validate", validate_as([(0.5, NAN)] * 3))
     with caplog.at_level("INFO"):
-        train()
+        train(judge=validate_as([(0.5, NAN)] * 3))
     assert caplog.text.count("the lowest validation loss decides") == 1
 
 
@@ -214,18 +262,71 @@ def test_a_budget_of_epochs(train: Callable[..., Fit]) -> None:
     assert fitted.history[-1].epoch == 2
 
 
-def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
+def spoil(patch: pytest.MonkeyPatch, step: int) -> None:
+    """The loss of that step, counted from 1, is no number."""
+    learn, loss = loop._Loop.learn, Small.loss
+    now = [0]
+
+    def counting(self: Any, batch: Batch) -> None:
+        now[0] = self.progress.step + 1
+        learn(self, batch)
+
+    def wrong(self: Small, batch: Batch) -> Tensor:
+        return loss(self, batch) * (math.nan if self.training and now[0] == step else 1)
+
+    patch.setattr(loop._Loop, "learn", counting)
+    patch.setattr(Small, "loss", wrong)
+
+
+def keys_of(cohort: Cohort, step: int) -> list[str]:
+    """Of the slices of a step, counted from 1."""
+    table = read_table(cohort.slices)
+    table = table[table["role"] == "train"].reset_index()
+    tickets = BatchOrder(table["group"].tolist(), TEN.batch_size).batch(step - 1)
+    return [table["key"][ticket.row] for ticket in tickets]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_loss_that_is_no_number_stops_at_its_step_and_names_its_slices(
+    train: Callable[..., Fit],
+    cohort: Cohort,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    late: bool,
+) -> None:
+    settings = replace(TEN, validate_every=10)
+    whole = train(settings)
+    (tmp_path / "checkpoint.pt").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        spoil(patch, 5)
+        if late:
+            patch.setattr(loop._Loop, "_looks_at_once", False)  # as on a GPU
+        with pytest.raises(TrainingError) as caught:
+            train(settings)
+    assert f"at step 5, on the slices {', '.join(keys_of(cohort, 5))};" in str(caught.value)
+    assert "the next start goes on from it" in str(caught.value)
+    state = Checkpoint(tmp_path / "checkpoint.pt", "same").load()
+    assert state is not None
+    assert state["progress"]["step"] == 3
+    with caplog.at_level("INFO"):
+        assert_same_fit(whole, train(settings))
+    assert "test goes on after step 3" in caplog.text
+
+
+def test_no_checkpoint_holds_spoiled_weights(
     train: Callable[..., Fit], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = iter(range(100))
-    nan = torch.tensor(math.nan)
-    loss = Small.loss
-    monkeypatch.setattr(
-        Small, "loss", lambda self, batch: loss(self, batch) * (nan if next(calls) == 4 else 1)
-    )
-    settings = replace(TEN, validate_every=10)
-    with pytest.raises(TrainingError, match=r"no longer finite between steps 1 and 6.*0\.01"):
-        train(settings)
+    learn = loop._Loop.learn
+
+    def spoiling(self: Any, batch: Batch) -> None:
+        learn(self, batch)
+        if self.progress.step == 6:
+            self.network.layers[0].weight.data[0] = math.inf
+
+    monkeypatch.setattr(loop._Loop, "learn", spoiling)
+    with pytest.raises(TrainingError, match="weights are no longer finite at step 6"):
+        train()
     state = Checkpoint(tmp_path / "checkpoint.pt", "same").load()
     assert state is not None
     assert state["progress"]["step"] == 3
@@ -237,13 +338,23 @@ def test_progress_is_logged(train: Callable[..., Fit], caplog: pytest.LogCapture
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 3
     assert lines[0].startswith("test step 4/10 epoch 0.7 loss ")
-    assert lines[0].endswith(" steps/s")
+    assert lines[0].endswith(" samples/s")
+
+
+def test_events_are_written_while_it_goes(train: Callable[..., Fit], tmp_path: Path) -> None:
+    train(events=tmp_path / "events")
+    assert list((tmp_path / "events").glob("events.out.tfevents.*"))
 
 
 def test_rates() -> None:
     cosine = [learning_rate(step, 4, TEN) for step in (0, 2, 4)]
     assert cosine == pytest.approx([0.01, 0.005, 0.0])
     assert learning_rate(3, 4, replace(TEN, schedule="constant")) == 0.01
+    poly = [learning_rate(step, 4, replace(TEN, schedule="poly")) for step in (0, 2, 4)]
+    assert poly == pytest.approx([0.01, 0.01 * 0.5**0.9, 0.0])
+    warm = replace(TEN, warmup_steps=4)
+    rates = [learning_rate(step, 8, warm) for step in (0, 1, 3, 4, 6, 8)]
+    assert rates == pytest.approx([0.0025, 0.005, 0.01, 0.01, 0.005, 0.0])
 
 
 def test_history_is_a_table(train: Callable[..., Fit], tmp_path: Path) -> None:
@@ -264,6 +375,17 @@ def test_cuda_where_there_is_none() -> None:
 def test_an_unknown_device() -> None:
     with pytest.raises(SettingError, match="'tpu'; accepted: auto, cpu, cuda"):
         make_fabric("tpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_half_precision_needs_a_gpu() -> None:
+    with pytest.raises(SettingError, match=r"'16-mixed', which needs a GPU; accepted: 32-true, bf"):
+        make_fabric("cpu", precision="16-mixed")
+
+
+def test_processes_share_a_batch() -> None:
+    with pytest.raises(SettingError, match="batch_size: got 4; accepted: a multiple of the 3"):
+        replace(TRAINING, devices=3)
 
 
 def test_reproducible_puts_everything_back() -> None:

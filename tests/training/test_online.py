@@ -6,8 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lungaug.imaging.hu import FLOOR_HU
-from lungaug.training.online import Pose, apply_pose, draw_pose
+from lungaug.training.online import Pose, draw_pose, pose_hu, pose_labels
 from lungaug.training.settings import OnlineSettings
+
+
+def apply_pose(hu: np.ndarray, nodule: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+    return pose_hu(hu, pose), pose_labels(nodule, pose)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ PRIVATE = f"{CONFIG['private']}/{COHORT}"
 ARMS = {arm.name: arm for arm in configuration.all_arms(CONFIG, SCHEMA)}
 TRAININGS = grid.trainings(CONFIG, configuration.arms(CONFIG, SCHEMA))
 MAIN_TRAININGS = grid.main_trainings(CONFIG, configuration.arms(CONFIG, SCHEMA))
+CURVE = grid.curve_trainings(CONFIG, configuration.arms(CONFIG, SCHEMA))
 OPERATIONS = sorted({name for arm in ARMS.values() for name in arm.operations})
 GENERATORS = sorted({name for arm in ARMS.values() for name in arm.generators})
 GENERATED_PICTURES = (
@@ -29,6 +30,9 @@ GENERATED_PICTURES = (
 FOLDS = grid.full_folds(CONFIG)
 # With the parts of the training patients that learning curves need.
 ALL_FOLDS = sorted({training.fold for training in TRAININGS})
+
+# Networks with a module and a section of settings of their own.
+OWN_NETWORKS = {"maskrcnn", "swinunet", "transunet"}
 
 SOURCE = CONFIG["source"]
 IS_PHANTOM = SOURCE["kind"] == "phantom"
@@ -103,9 +107,23 @@ def generator_settings(generator):
     return settings("train_generator", without=others)
 
 
+def segmenter_code(segmenter):
+    """The code of networks that stand in a file of their own does not count for others."""
+    return code(
+        "train_segmenter",
+        tuple(sorted(f"segmenters.{name}" for name in OWN_NETWORKS - {segmenter})),
+    )
+
+
 def gpus(generator):
     """Devices of a job: only networks need one."""
     return int(CONFIG["device"] != "cpu" and generator in ("vqvae", "dcgan"))
+
+
+def intervals():
+    """How intervals are computed in every table."""
+    names = ("n_resamples", "level", "minimum_patients")
+    return {name: CONFIG["tables"][name] for name in names}
 
 
 def settings(stage, without=(), **extra):
@@ -143,6 +161,15 @@ def digests(batch):
 def of_batches(pattern):
     """An input function: a file of every batch."""
     return lambda wildcards: [pattern.format(batch=batch) for batch in batches()]
+
+
+def published_parts():
+    """Who is published as a training or test patient: changes when that does."""
+    return sorted(
+        f"{row['patient']}:{row['part']}"
+        for row in cohort_rows()
+        if row.get("part", "")
+    )
 
 
 def split_of(wildcards):
@@ -225,7 +252,23 @@ def segmenter_settings(segmenter):
         name: configuration.merged(section[name], own.get(name, {}))
         for name in ("network", "training")
     }
+    for name in OWN_NETWORKS - {segmenter}:
+        del chosen["network"][name]
     return settings("train_segmenter", without=("per_segmenter",), **chosen)
+
+
+def training_of(wildcards):
+    """How a segmenter is trained, its own settings in place of the general ones."""
+    return json.loads(segmenter_settings(wildcards.segmenter))["training"]
+
+
+def training_threads(wildcards):
+    how = training_of(wildcards)
+    return how["torch_threads"] * how["devices"]
+
+
+def training_gpus(wildcards):
+    return 0 if CONFIG["device"] == "cpu" else training_of(wildcards)["devices"]
 
 
 def segmenter_weights(segmenter):
@@ -309,10 +352,27 @@ def generated_figures():
     return [f"{RESULTS}/figures/{name}" for name in names]
 
 
+def published_layouts():
+    """The tables of a publication that its scores are laid out in."""
+    path = CONFIG["published_scores"]
+    rows = table(path) if path and Path(path).is_file() else []
+    names = dict.fromkeys(row.get("table") for row in rows)
+    return [f"table{name}" for name in names if name]
+
+
+def told_tables():
+    """The tables that the report shows as they are told in Markdown."""
+    names = ["detection", "cost", *published_layouts()]
+    names += ["published"] if CONFIG["published_scores"] else []
+    names += ["learning_curve"] if CURVE else []
+    names += ["presence"] if CONFIG["presence"] else []
+    return [f"{RESULTS}/tables/{name}.md" for name in names]
+
+
 def show_summary():
     """Print the main tables and where the report lies."""
     names = ["main.md"]
-    names += ["published.md"] if CONFIG["published_scores"] else []
+    names += [f"{name}.md" for name in published_layouts()]
     names += ["realism_main.md"] if GENERATORS else []
     summaries = [Path(RESULTS, "tables", name) for name in names]
     if all(path.is_file() for path in summaries):

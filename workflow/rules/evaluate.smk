@@ -4,9 +4,13 @@
 rule evaluate:
     input:
         predictions=f"{TRAINING}/predictions.h5",
+        detections=f"{TRAINING}/detections.tsv",
         slices="<results>/{fold}/slices.tsv",
     output:
-        f"{TRAINING}/metrics.tsv",
+        metrics=f"{TRAINING}/metrics.tsv",
+        lesions=f"{TRAINING}/lesions.tsv",
+        detected=f"{TRAINING}/detected.tsv",
+        calibration=f"{TRAINING}/calibration.tsv",
     log:
         "<logs>/{fold}/evaluate/{arm}/{segmenter}/seed{seed}.log",
     benchmark:
@@ -20,7 +24,9 @@ rule evaluate:
         code=code("evaluate"),
         settings=settings("evaluate"),
     shell:
-        "python -m lungaug evaluate --predictions {input.predictions} --slices {input.slices}"
-        " --fold {wildcards.fold} --arm {wildcards.arm} --segmenter {wildcards.segmenter}"
-        " --seed-index {wildcards.seed} --output {output}"
+        "python -m lungaug evaluate --predictions {input.predictions}"
+        " --detections {input.detections} --slices {input.slices} --fold {wildcards.fold}"
+        " --arm {wildcards.arm} --segmenter {wildcards.segmenter} --seed-index {wildcards.seed}"
+        " --metrics {output.metrics} --lesions {output.lesions} --detected {output.detected}"
+        " --calibration {output.calibration}"
         " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

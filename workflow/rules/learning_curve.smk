@@ -1,10 +1,8 @@
 """Scores over the share of real patients and the ratio of synthetic slices."""
 
-CURVE = grid.curve_trainings(CONFIG, configuration.arms(CONFIG, SCHEMA))
-
 if CURVE:
 
-    rule learning_curve:
+    rule learning_curve_tables:
         input:
             metrics=[
                 expand(f"{TRAINING}/metrics.tsv", **training._asdict())[0]
@@ -25,24 +23,18 @@ if CURVE:
                 latex=".tex",
             ),
         log:
-            "<logs>/learning_curve.log",
+            "<logs>/learning_curve_tables.log",
         benchmark:
-            "<benchmarks>/learning_curve.tsv"
+            "<benchmarks>/learning_curve_tables.tsv"
         conda:
             "../../envs/tables.yaml"
         resources:
             mem_mb=2000,
             runtime=30,
         params:
-            code=code("learning_curve"),
-            settings=settings(
-                "learning_curve",
-                **{
-                    name: CONFIG["tables"][name]
-                    for name in ("n_resamples", "level", "minimum_patients")
-                },
-            ),
+            code=code("learning_curve_tables"),
+            settings=settings("learning_curve_tables", **intervals()),
         shell:
-            "python -m lungaug learning_curve --metrics {input.metrics} --arms {input.arms}"
+            "python -m lungaug learning_curve_tables --metrics {input.metrics} --arms {input.arms}"
             ' --split {input.split} --output "$LUNGAUG_RESULTS/tables"'
             " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

@@ -4,9 +4,18 @@ PICTURES = (
     "overlays",
     "metalung",
     "positions",
-    "learning_curves",
+    "training_curves",
     "predictions",
     "main",
+)
+
+
+SCORE_PICTURES = (
+    "froc",
+    "calibration",
+    "sizes",
+    *(["learning_curve"] if CURVE else []),
+    *(["roc"] if CONFIG["presence"] else []),
 )
 
 
@@ -36,7 +45,7 @@ rule figures:
         runtime=30,
     params:
         code=code("figures"),
-        settings=settings("figures", threshold=CONFIG["evaluate"]["threshold"]),
+        settings=settings("figures"),
     shell:
         'python -m lungaug figures --root "$LUNGAUG_RESULTS"'
         " --slices {input.slices} --preprocess {input.preprocess} --expansions {input.expansions}"
@@ -46,10 +55,40 @@ rule figures:
         " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
 
 
+rule score_figures:
+    input:
+        froc="<results>/tables/froc.tsv",
+        calibration="<results>/tables/calibration.tsv",
+        sizes="<results>/tables/sizes.tsv",
+        learning_curve=["<results>/tables/learning_curve.tsv"] if CURVE else [],
+        roc=["<results>/tables/roc.tsv"] if CONFIG["presence"] else [],
+    output:
+        expand("<results>/figures/{picture}.png", picture=SCORE_PICTURES),
+    log:
+        "<logs>/score_figures.log",
+    benchmark:
+        "<benchmarks>/score_figures.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("score_figures"),
+        settings=settings("score_figures", level=CONFIG["tables"]["level"]),
+    shell:
+        "python -m lungaug score_figures --froc {input.froc} --calibration {input.calibration}"
+        ' --sizes {input.sizes} --learning-curve "{input.learning_curve}" --roc "{input.roc}"'
+        ' --output "$LUNGAUG_RESULTS/figures"'
+        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+
+
 rule report:
     input:
         tables=rules.tables.output,
+        texts=told_tables(),
         figures=rules.figures.output,
+        pictures=rules.score_figures.output,
         generated=generated_figures(),
         realism=["<results>/tables/realism_main.tsv"] if GENERATORS else [],
         sheets=(
@@ -68,9 +107,9 @@ rule report:
         expansions=all_moved,
         inserted=all_inserted,
         crops=all_crops,
-        predictions=trainings(f"{TRAINING}/predictions.h5"),
+        predictions=all_trainings(f"{TRAINING}/predictions.h5"),
         skipped=skipped_tables,
-        history=trainings(f"{TRAINING}/history.tsv"),
+        history=all_trainings(f"{TRAINING}/history.tsv"),
     output:
         "<results>/report.html",
     log:
@@ -93,5 +132,6 @@ rule report:
         " --slice-files {input.ingest} {input.preprocess} {input.expansions} {input.inserted} {input.crops}"
         " --predictions {input.predictions}"
         ' --realism "{input.realism}" --sheets {input.sheets}'
+        " --texts {input.texts} --pictures {input.pictures}"
         " --skipped {input.skipped} --history {input.history} --output {output}"
         " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

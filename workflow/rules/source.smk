@@ -1,4 +1,6 @@
-"""From a folder of DICOM to slice files: phantom, scan, ingest."""
+"""From the source to slice files: phantom, scan, ingest."""
+
+IS_TABLES = CONFIG["source"]["kind"] == "mendeley"
 
 if IS_PHANTOM:
 
@@ -37,12 +39,13 @@ checkpoint scan:
     conda:
         "../../envs/ingest.yaml"
     resources:
-        mem_mb=1000,
+        # A pickle of the published tables is read whole.
+        mem_mb=5000 if IS_TABLES else 1000,
         runtime=60,
     params:
         tree=source_tree,
         code=code("scan"),
-        settings=settings("scan"),
+        settings=settings("scan", kind="mendeley" if IS_TABLES else "dicom"),
     shell:
         'python -m lungaug scan --root "$LUNGAUG_SOURCE" --private "$LUNGAUG_PRIVATE"'
         ' --key "$LUNGAUG_KEY" --sheet "$LUNGAUG_SHEET" --masks "$LUNGAUG_MASKS"'
@@ -70,7 +73,10 @@ rule ingest:
         digests=lambda wildcards: digests(wildcards.batch),
         code=code("ingest"),
         settings=settings(
-            "ingest", kind="lidc" if CONFIG["source"]["kind"] == "lidc" else "dicom"
+            "ingest",
+            kind={"phantom": "dicom"}.get(
+                CONFIG["source"]["kind"], CONFIG["source"]["kind"]
+            ),
         ),
     shell:
         "python -m lungaug ingest --cohort {input.cohort} --batch {wildcards.batch}"

@@ -3,7 +3,8 @@
 
 checkpoint split:
     input:
-        of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
+        ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
+        cohort=ancient("<results>/cohort.tsv"),
     output:
         split="<results>/split.tsv",
     log:
@@ -16,10 +17,12 @@ checkpoint split:
         mem_mb=1000,
         runtime=10,
     params:
+        parts=lambda wildcards: published_parts(),
         code=code("split"),
         settings=settings("split"),
     shell:
-        'python -m lungaug split --ingest {input} --ledger "$LUNGAUG_LEDGER"'
+        "python -m lungaug split --ingest {input.ingest} --cohort {input.cohort}"
+        ' --ledger "$LUNGAUG_LEDGER"'
         " --output {output.split}"
         " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
 
@@ -28,7 +31,7 @@ rule select:
     input:
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
-        split="<results>/split.tsv",
+        split=split_of,
     output:
         "<results>/{fold}/slices.tsv",
     log:

@@ -25,7 +25,7 @@ rule tables:
         runtime=30,
     params:
         code=code("tables"),
-        settings=settings("tables"),
+        settings=settings("tables", threshold=CONFIG["evaluate"]["threshold"]),
     shell:
         "python -m lungaug tables --metrics {input.metrics} --split {input.split}"
         ' --output "$LUNGAUG_RESULTS/tables"'
@@ -35,9 +35,15 @@ rule tables:
 rule published:
     input:
         scores="<results>/tables/scores.tsv",
+        comparisons="<results>/tables/comparisons.tsv",
         published=CONFIG["published_scores"] or [],
     output:
         multiext("<results>/tables/", table="published.tsv", markdown="published.md"),
+        laid_out=[
+            f"{RESULTS}/tables/{name}.{kind}"
+            for name in published_layouts()
+            for kind in ("tsv", "md", "tex")
+        ],
     log:
         "<logs>/published.log",
     benchmark:
@@ -51,6 +57,72 @@ rule published:
         code=code("published"),
         settings=settings("published", level=CONFIG["tables"]["level"]),
     shell:
-        "python -m lungaug published --scores {input.scores} --published {input.published}"
+        "python -m lungaug published --scores {input.scores} --comparisons {input.comparisons}"
+        " --published {input.published}"
+        ' --output "$LUNGAUG_RESULTS/tables"'
+        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+
+
+rule curves:
+    input:
+        metrics=trainings(f"{TRAINING}/metrics.tsv"),
+        detected=trainings(f"{TRAINING}/detected.tsv"),
+        lesions=trainings(f"{TRAINING}/lesions.tsv"),
+        calibration=trainings(f"{TRAINING}/calibration.tsv"),
+        split="<results>/split.tsv",
+    output:
+        multiext(
+            "<results>/tables/",
+            detection="detection.tsv",
+            markdown="detection.md",
+            latex="detection.tex",
+            froc="froc.tsv",
+            calibration="calibration.tsv",
+            sizes="sizes.tsv",
+        ),
+    log:
+        "<logs>/curves.log",
+    benchmark:
+        "<benchmarks>/curves.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        code=code("curves"),
+        settings=settings(
+            "curves",
+            level=CONFIG["tables"]["level"],
+            minimum_patients=CONFIG["tables"]["minimum_patients"],
+        ),
+    shell:
+        "python -m lungaug curves --metrics {input.metrics} --detected {input.detected}"
+        " --lesions {input.lesions} --calibration {input.calibration} --split {input.split}"
+        ' --output "$LUNGAUG_RESULTS/tables"'
+        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+
+
+rule cost:
+    input:
+        all_trainings(f"{TRAINING}/cost.tsv"),
+    output:
+        multiext(
+            "<results>/tables/", table="cost.tsv", markdown="cost.md", latex="cost.tex"
+        ),
+    log:
+        "<logs>/cost.log",
+    benchmark:
+        "<benchmarks>/cost.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("cost"),
+        settings=settings("cost"),
+    shell:
+        "python -m lungaug cost --costs {input}"
         ' --output "$LUNGAUG_RESULTS/tables"'
         " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

@@ -13,30 +13,35 @@ rule train_segmenter:
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
         expansions=lambda wildcards: expansions(ARMS[wildcards.arm], wildcards.fold),
+        weights=lambda wildcards: segmenter_weights(wildcards.segmenter),
     output:
         model=f"{TRAINING}/model.pt",
         history=f"{TRAINING}/history.tsv",
         predictions=f"{TRAINING}/predictions.h5",
+        detections=f"{TRAINING}/detections.tsv",
+        cost=f"{TRAINING}/cost.tsv",
     log:
         "<logs>/{fold}/segmentation/{arm}/{segmenter}/seed{seed}.log",
     benchmark:
         "<benchmarks>/{fold}/segmentation/{arm}/{segmenter}/seed{seed}.tsv"
     conda:
         "../../envs/segmentation.yaml"
-    threads: CONFIG["train_segmenter"]["training"]["torch_threads"]
+    threads: training_threads
     resources:
         mem_mb=6000,
         runtime=720,
-        gpu=0 if CONFIG["device"] == "cpu" else 1,
+        gpu=training_gpus,
     params:
         online=lambda wildcards: "yes" if ARMS[wildcards.arm].online else "no",
-        code=code("train_segmenter"),
-        settings=settings("train_segmenter"),
+        code=lambda wildcards: segmenter_code(wildcards.segmenter),
+        settings=lambda wildcards: segmenter_settings(wildcards.segmenter),
     shell:
         "python -m lungaug train_segmenter --arm {input.arm} --slices {input.slices}"
         ' --audit {input.audit} --root "$LUNGAUG_RESULTS" --segmenter {wildcards.segmenter}'
         ' --seed-index {wildcards.seed} --online {params.online} --device "$LUNGAUG_DEVICE"'
         " --model {output.model} --history {output.history} --predictions {output.predictions}"
+        " --detections {output.detections} --cost {output.cost}"
         ' --checkpoint "$LUNGAUG_RESULTS/checkpoints/{wildcards.fold}.{wildcards.arm}'
         '.{wildcards.segmenter}.{wildcards.seed}.pt"'
+        ' --events "$LUNGAUG_RESULTS/tensorboard/{wildcards.fold}/{wildcards.arm}/{wildcards.segmenter}/seed{wildcards.seed}"'
         " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"

@@ -1,4 +1,4 @@
-"""One prediction against its reference: the mask, pixels and components, and distance in mm."""
+"""One prediction against its reference: the mask, pixels and components, and distances in mm."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
+from scipy.spatial import KDTree
 
 # Pixels that touch at a corner belong together: a thin oblique nodule is one, not a chain.
 CONNECTIVITY = 8
 # Of the distances between two outlines: their maximum would be that of a single stray pixel.
 PERCENTILE = 95
+# Pixels that share a side: an outline pixel has a side in common with what is outside.
+_SIDES = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+_ONE = int(np.float16(1).view(np.uint16))
+_MINUS_ZERO = int(np.float16(-0.0).view(np.uint16))
+# Every probability that a slice file can hold, ascending: positive floats sort as their bits do.
+STORED = np.arange(_ONE + 1, dtype=np.uint16).view(np.float16)
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,19 @@ class Counts:
     @property
     def empty_prediction(self) -> bool:
         return self.predicted_px == 0
+
+    @property
+    def false_positive_px(self) -> int:
+        """Predicted pixels outside the reference: on a healthy slice, all that is predicted."""
+        return self.predicted_px - self.intersection_px
+
+
+@dataclass(frozen=True)
+class Distances:
+    """How far the outlines of two masks lie apart, in mm; NaN where that is undefined."""
+
+    hd95_mm: float = float("nan")
+    asd_mm: float = float("nan")
 
 
 def predicted_mask(probability: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
@@ -44,6 +63,26 @@ def predicted_mask(probability: NDArray[Any], threshold: float) -> NDArray[np.bo
         (H, W) bool.
     """
     return np.asarray(probability >= np.float16(threshold))
+
+
+def stored_counts(probability: NDArray[np.float16]) -> NDArray[np.int64]:
+    """How many pixels have each probability of ``STORED``: what all thresholds can be read off.
+
+    Args:
+        probability: of any shape, as stored.
+
+    Returns:
+        (len(STORED),) int64.
+
+    Raises:
+        ValueError: a probability is NaN or not within 0 to 1.
+    """
+    bits = np.ascontiguousarray(probability, np.float16).view(np.uint16).ravel()
+    bits = np.where(bits == _MINUS_ZERO, np.uint16(0), bits)
+    if bits.size and bits.max() > _ONE:
+        found = bits[np.argmax(bits)].view(np.float16)
+        raise ValueError(f"probability {found}; accepted: 0 to 1")
+    return np.bincount(bits, minlength=len(STORED))
 
 
 def count(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -> Counts:
@@ -67,24 +106,31 @@ def count(prediction: NDArray[np.bool_], reference: NDArray[np.bool_]) -> Counts
     )
 
 
+def components(prediction: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Connected components of a (H, W) mask, numbered from 1; 0 is background."""
+    image: NDArray[Any] = np.ascontiguousarray(prediction, np.uint8)
+    return np.asarray(cv2.connectedComponents(image, connectivity=CONNECTIVITY)[1])
+
+
 def _components_outside(prediction: NDArray[np.bool_], hit: NDArray[np.bool_]) -> int:
     """Connected components of ``prediction`` without a pixel of ``hit``, both (H, W) bool."""
     if not prediction.any():
         return 0
-    image: NDArray[Any] = np.ascontiguousarray(prediction, np.uint8)
-    n_labels, labels = cv2.connectedComponents(image, connectivity=CONNECTIVITY)
-    return int(n_labels - 1 - len(np.unique(labels[hit])))
+    labels = components(prediction)
+    return int(labels.max()) - len(np.unique(labels[hit]))
 
 
-def hd95_mm(
+def distances_mm(
     prediction: NDArray[np.bool_], reference: NDArray[np.bool_], spacing_mm: ArrayLike
-) -> float:
-    """95 % Hausdorff distance of two masks in mm, symmetric.
+) -> Distances:
+    """95 % Hausdorff distance and average surface distance of two masks in mm, both symmetric.
 
     For each outline pixel of one mask the distance to the nearest outline pixel of the other is
-    taken; the result is the larger of the two directions' 95th percentiles, as MONAI has it (medpy
-    and others take one percentile of both directions' distances together, which is not larger). An
-    outline pixel has a side in common with the background or with the border of the image.
+    taken. The Hausdorff distance is the larger of the two directions' 95th percentiles, as MONAI
+    has it (medpy and others take one percentile of both directions' distances together, which is
+    not larger); the average is over both directions' distances together, so that the longer outline
+    weighs more, again as MONAI has it. An outline pixel has a side in common with the background
+    or with the border of the image.
 
     Args:
         prediction: (H, W) bool.
@@ -92,41 +138,41 @@ def hd95_mm(
         spacing_mm: (2,) of rows and of columns.
 
     Returns:
-        The distance; NaN where a mask is empty or a spacing is unknown or not positive.
+        The distances; NaN where a mask is empty or a spacing is unknown or not positive.
 
     Raises:
         ValueError: the shapes differ.
 
     References:
         Huttenlocher DP, Klanderman GA, Rucklidge WJ, Comparing images using the Hausdorff distance,
-        IEEE Trans Pattern Anal Mach Intell 15:850-863, 1993. MONAI, monai.metrics,
-        compute_hausdorff_distance(percentile=95, directed=False).
+        IEEE Trans Pattern Anal Mach Intell 15:850-863, 1993. Heimann T et al., Comparison and
+        evaluation of methods for liver segmentation from CT datasets, IEEE Trans Med Imaging
+        28:1251-1265, 2009 (average symmetric surface distance). MONAI, monai.metrics,
+        compute_hausdorff_distance(percentile=95, directed=False) and
+        compute_average_surface_distance(symmetric=True).
     """
     if prediction.shape != reference.shape:
         raise ValueError(f"prediction {prediction.shape}; accepted: {reference.shape}")
     spacing = np.asarray(spacing_mm, np.float64)
     known = bool(np.isfinite(spacing).all() and (spacing > 0).all())
     if not (known and prediction.any() and reference.any()):
-        return float("nan")
-    box = _box(prediction | reference)
-    outlines = _outline(prediction[box]), _outline(reference[box])
-    directed = (_to_nearest(*pair, spacing) for pair in (outlines, outlines[::-1]))
-    return max(float(np.percentile(distances, PERCENTILE)) for distances in directed)
+        return Distances()
+    outlines = [_outline(mask) * spacing for mask in (prediction, reference)]
+    there, back = (_to_nearest(*pair) for pair in (outlines, outlines[::-1]))
+    percentiles = (float(np.percentile(d, PERCENTILE)) for d in (there, back))
+    return Distances(max(percentiles), float(np.concatenate([there, back]).mean()))
 
 
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The rows and columns that hold all of a mask that is not empty."""
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+def _outline(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """(N, 2) rows and columns of the mask's outline pixels."""
+    image: NDArray[Any] = np.ascontiguousarray(mask, np.uint8)
+    inner = cv2.erode(image, _SIDES, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.argwhere(image > inner)
 
 
-def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return np.asarray(mask & ~ndimage.binary_erosion(mask))
+def _to_nearest(start: NDArray[np.float64], goal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) mm from each point of ``start`` (N, 2) to the nearest one of ``goal`` (M, 2).
 
-
-def _to_nearest(
-    start: NDArray[np.bool_], goal: NDArray[np.bool_], spacing_mm: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """(N,) mm from each pixel of ``start`` to the nearest one of ``goal``, both (H, W) bool."""
-    distances = ndimage.distance_transform_edt(~goal, sampling=spacing_mm)
-    return np.asarray(distances[start], np.float64)
+    A tree, since a distance transform of the whole slice is slower by far for small outlines.
+    """
+    return np.asarray(KDTree(goal).query(start)[0], np.float64)

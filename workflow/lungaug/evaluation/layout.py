@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -11,15 +12,39 @@ import pandas as pd
 from lungaug.cohort import CLASSES
 from lungaug.evaluation.scores import ANY_CONVENTION, BASELINES, TESTED, arm_order
 
-OVERLAP_TITLES = {"iou": "IoU", "precision": "precision", "recall": "recall"}
-PLAIN_TITLES = {
+OVERLAP_TITLES = {
+    "iou": "IoU",
+    "precision": "precision",
+    "recall": "recall",
     "empty_rate": "empty predictions",
-    "specificity": "specificity",
-    "false_positives": "false positives a slice",
-    "hd95_mm": "HD95 (mm)",
 }
+LESION_TITLES = {
+    "lesion_sensitivity": "lesion sensitivity",
+    "false_positives": "false positives a slice",
+    "specificity": "specificity",
+    "false_positive_mm2": "false area (mm²)",
+    "hd95_mm": "HD95 (mm)",
+    "asd_mm": "ASD (mm)",
+}
+LESION_CLASSES = CLASSES[1:]  # LR1 is a patient without a nodule
 MISSING = "–"
+NOT_TESTED = "no test patient"
+NO_LESION = "no test lesion"
 CAPTION_WIDTH = 110
+LATEX_WIDTH = 95  # characters of a small table that a page holds side by side
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": "$<$",
+        ">": "$>$",
+        "→": r"$\to$",
+        "²": "$^2$",
+        MISSING: "--",
+        **{sign: "\\" + sign for sign in "&%_#${}"},
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -33,49 +58,106 @@ class Block:
     columns: dict[str, str]
 
 
+@dataclass(frozen=True)
+class View:
+    """How scores are shown.
+
+    Attributes:
+        convention: of the overlap scores.
+        decimals: of scores and intervals.
+        level: of the intervals.
+        minimum: patients below which there is no interval.
+        threshold: of the predicted masks; None where it was chosen on validation patients.
+    """
+
+    convention: str = "standard"
+    decimals: int = 2
+    level: float = 0.95
+    minimum: int = 5
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How often an arm was trained, and the thresholds of those trainings."""
+
+    seeds: int
+    lowest: float
+    highest: float
+
+
+def trainings_of(metrics: pd.DataFrame) -> dict[tuple[str, str], Trained]:
+    """The trainings of each segmenter and arm, read off the rows of ``metrics.tsv``."""
+    return {
+        (str(segmenter), str(arm)): Trained(
+            part["seed"].nunique(), float(part["threshold"].min()), float(part["threshold"].max())
+        )
+        for (segmenter, arm), part in metrics.groupby(["segmenter", "arm"])
+    }
+
+
 def main_table(
     scores: pd.DataFrame,
     comparisons: pd.DataFrame,
-    seeds: pd.Series,
-    convention: str,
-    decimals: int,
+    trainings: Mapping[tuple[str, str], Trained],
+    tested: Mapping[str, int],
+    view: View,
 ) -> pd.DataFrame:
     """One row a segmenter and arm, cells as text.
 
     Args:
         scores: ``scores.tsv``.
         comparisons: ``comparisons.tsv``.
-        seeds: number of seeds by (segmenter, arm).
-        convention: that of dice, iou, precision and recall.
-        decimals: of scores and intervals.
+        trainings: from :func:`trainings_of`.
+        tested: number of test patients by Lung-RADS class.
+        view: how scores are shown.
     """
-    shown = scores[scores["convention"].isin([convention, ANY_CONVENTION])]
-    cells = {(r.segmenter, r.arm, r.metric, r.group): r for r in shown.itertuples(index=False)}
-    differences = {
-        (r.segmenter, r.arm, r.baseline): r
+    shown = scores[scores["convention"].isin([view.convention, ANY_CONVENTION])]
+    cells: dict[tuple[str, str], dict[tuple[str, str], object]] = {}
+    for r in shown.itertuples(index=False):
+        own = cells.setdefault((str(r.segmenter), str(r.arm)), {})
+        own[str(r.metric), str(r.group)] = r
+    differences = paired_differences(comparisons)
+    rows = []
+    for segmenter, arm in _in_order(list(trainings)):
+        trained = trainings[segmenter, arm]
+        row = {"segmenter": segmenter, "arm": arm, "seeds": str(trained.seeds)}
+        row["threshold"] = _range(trained.lowest, trained.highest)
+        row |= _score_cells(cells.get((segmenter, arm), {}), tested, view.decimals)
+        for baseline in BASELINES:
+            found = differences.get((segmenter, arm, baseline))
+            row[f"difference_{baseline}"] = difference_cell(found, view.decimals)
+            row[f"p_{baseline}"] = p_cell(found)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _score_cells(
+    cells: Mapping[tuple[str, str], object], tested: Mapping[str, int], decimals: int
+) -> dict[str, str]:
+    """The scores of one segmenter and arm, by metric and group."""
+    dice = cells.get(("dice", "pooled"))
+    present = [c for c in CLASSES if ("dice", c) in cells]
+    row = {"patients": str(getattr(dice, "n_patients", 0))}
+    row["slices"] = str(getattr(dice, "n_slices", 0))
+    row["dice"] = score_cell(dice, decimals)
+    row["dice_macro"] = score_cell(cells.get(("dice", "macro")), decimals)
+    for name in (c for c in CLASSES if c in present or c in LESION_CLASSES):
+        row[f"dice_{name}"] = class_cell(cells.get(("dice", name)), name, tested, decimals)
+    row["macro_classes"] = " ".join(present)
+    row["seed_sd"] = _number(getattr(dice, "seed_sd", math.nan), decimals + 1)
+    for metric in (*OVERLAP_TITLES, *LESION_TITLES):
+        row[metric] = score_cell(cells.get((metric, "pooled")), decimals, expected=row["patients"])
+    return row
+
+
+def paired_differences(comparisons: pd.DataFrame) -> dict[tuple[str, str, str], object]:
+    """The rows that have a test, by segmenter, arm and baseline."""
+    return {
+        (str(r.segmenter), str(r.arm), str(r.baseline)): r
         for r in comparisons.itertuples(index=False)
         if (r.metric, r.group) == TESTED
     }
-    classes = lesion_classes(scores)
-    rows = []
-    for segmenter, arm in _in_order(list(seeds.index)):
-        dice = cells.get((segmenter, arm, "dice", "pooled"))
-        row = {"segmenter": segmenter, "arm": arm, "seeds": str(seeds[(segmenter, arm)])}
-        row["patients"] = str(getattr(dice, "n_patients", 0))
-        row["slices"] = str(getattr(dice, "n_slices", 0))
-        for group in ("pooled", "macro", *classes):
-            name = "dice" if group == "pooled" else f"dice_{group}"
-            row[name] = score_cell(cells.get((segmenter, arm, "dice", group)), decimals)
-        row["seed_sd"] = _number(getattr(dice, "seed_sd", math.nan), decimals + 1)
-        for metric in (*OVERLAP_TITLES, *PLAIN_TITLES):
-            cell = cells.get((segmenter, arm, metric, "pooled"))
-            row[metric] = score_cell(cell, decimals, expected=row["patients"])
-        for baseline in BASELINES:
-            found = differences.get((segmenter, arm, baseline))
-            row[f"difference_{baseline}"] = _signed_cell(found, decimals)
-            row[f"p_{baseline}"] = _p_value(found)
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def lesion_classes(scores: pd.DataFrame) -> list[str]:
@@ -87,8 +169,9 @@ def lesion_classes(scores: pd.DataFrame) -> list[str]:
 def blocks(main: pd.DataFrame) -> list[Block]:
     """The main table in parts that fit a screen and a page."""
     dice = [c for c in main.columns if c.startswith("dice")]
-    names = {c: c.removeprefix("dice_") for c in dice} | {"dice": "pooled"}
-    counts = {"seeds": "seeds", "patients": "patients", "slices": "slices"}
+    names = {c: c.removeprefix("dice_") for c in dice}
+    names |= {"dice": "pooled", "dice_macro": _macro_title(main)}
+    counts = {c: c for c in ("seeds", "threshold", "patients", "slices")}
     against = {
         name: title
         for b in BASELINES
@@ -96,77 +179,99 @@ def blocks(main: pd.DataFrame) -> list[Block]:
     }
     return [
         Block("Dice", {"patients": "patients", **names}),
-        Block("Other scores, pooled", {**OVERLAP_TITLES, **PLAIN_TITLES}),
+        Block("Other overlaps, pooled", OVERLAP_TITLES),
+        Block("Lesions, false positives and outlines, pooled", LESION_TITLES),
         Block("Difference of the pooled Dice", {**counts, "seed_sd": "SD over seeds", **against}),
     ]
 
 
-def caption(
-    tested: dict[str, int], convention: str, level: float, minimum: int, absent: list[str]
-) -> str:
+def _macro_title(main: pd.DataFrame) -> str:
+    """A mean that lacks a class says which it is over."""
+    spoken = [str(text).split() for text in main["macro_classes"].unique()]
+    if all(set(LESION_CLASSES) <= set(classes) for classes in spoken) or not any(spoken):
+        return "macro"
+    return "macro of " + " or ".join(", ".join(classes) for classes in spoken if classes)
+
+
+def caption(tested: Mapping[str, int], view: View, absent: list[str]) -> str:
     """What the reader must know to read the main table.
 
     Args:
         tested: number of test patients by Lung-RADS class.
-        convention: of the overlap scores.
-        level: of the intervals.
-        minimum: patients below which there is no interval.
-        absent: Lung-RADS classes of the cohort without a tested lesion.
+        view: how scores are shown.
+        absent: Lung-RADS classes without a tested lesion.
     """
-    percent = f"{100 * level:g} %"
     counts = ", ".join(f"{name or 'unknown'} {n}" for name, n in sorted(tested.items()))
     text = (
-        f"Test patients by class: {counts}. Convention '{convention}'. Dice, IoU, precision, "
-        "recall and the rate of empty predictions are over slices with a nodule; specificity is "
-        "the share of slices without a nodule where nothing is predicted; false positives are "
-        "predicted components that touch no nodule, on all slices; HD95 is the 95 % Hausdorff "
-        "distance of the outlines, the lower the better, over slices where a nodule is and "
-        "something is predicted: a missed nodule has none. Slices, then seeds, are "
-        f"averaged within a patient; brackets are {percent} intervals over patients (bootstrap "
-        f"within Lung-RADS classes, expanded percentiles), given from {minimum} patients on. "
-        "Pooled weighs patients equally, macro classes. p: paired sign-flip test of the pooled "
-        "Dice, Holm's correction over the arms of a segmenter; classes are descriptive."
+        f"Test patients by class: {counts}. Convention '{view.convention}'. "
+        f"{threshold_words(view.threshold)} Dice, IoU, precision, recall and the rate of empty "
+        "predictions are over slices with a nodule; lesion sensitivity is the share of lesions on "
+        "slices that are hit; false positives are predicted components that touch no nodule, on "
+        "all slices; specificity is the share of slices without a nodule where nothing is "
+        "predicted, and false area what is predicted on them. HD95 is the 95 % Hausdorff distance "
+        "of the outlines and ASD their average distance, the lower the better, over slices where "
+        "a nodule is and something is predicted: a missed nodule has none, and without known "
+        "spacing there are no mm. Slices, then seeds, are averaged within a patient; brackets are "
+        f"{100 * view.level:g} % intervals over patients (bootstrap within Lung-RADS classes, "
+        f"expanded percentiles), given from {view.minimum} patients on. Pooled weighs patients "
+        "equally, macro classes. p: paired sign-flip test of the pooled Dice, Holm's correction "
+        "over the arms of a segmenter against a baseline; classes are descriptive."
     )
     if absent:
         text += f" No tested lesion of class {', '.join(absent)}: macro is over the others."
     return text
 
 
+def threshold_words(threshold: float | None) -> str:
+    """Who chose the threshold of the predicted masks."""
+    if threshold is None:
+        return "Each training's threshold was chosen on its validation patients."
+    return f"A pixel is nodule from probability {threshold:g} on, fixed beforehand."
+
+
 def as_markdown(main: pd.DataFrame, text: str) -> str:
     """Aligned Markdown, readable as plain text: a block after the other."""
-    parts = []
-    for block in blocks(main):
-        lines = markdown_lines(block_table(main, block))
-        parts.append("\n".join([f"**{block.title}**", "", *lines]))
+    return markdown_blocks([(b.title, block_table(main, b)) for b in blocks(main)], text)
+
+
+def markdown_blocks(tables: list[tuple[str, pd.DataFrame]], text: str) -> str:
+    """Titled tables of text, and what to know of them below."""
+    parts = ["\n".join([f"**{title}**", "", *markdown_lines(table)]) for title, table in tables]
     return "\n\n".join([*parts, textwrap.fill(text, CAPTION_WIDTH)]) + "\n"
 
 
 def markdown_lines(table: pd.DataFrame) -> list[str]:
     """The lines of a table of text, its columns aligned."""
-    widths = [max(len(v) for v in [c, *table[c]]) for c in table.columns]
-    lines = [_line(list(table.columns), widths), _line(["-" * w for w in widths], widths)]
-    return lines + [_line(list(map(str, row)), widths) for row in table.itertuples(index=False)]
+    rows = _text_rows(table)
+    widths = _widths(rows)
+    return [_line(row, widths) for row in (rows[0], ["-" * w for w in widths], *rows[1:])]
 
 
 def as_latex(main: pd.DataFrame, text: str) -> str:
-    """A table environment a block (needs the package booktabs)."""
+    """A table environment a block (needs the packages booktabs and graphicx)."""
+    return latex_blocks([(b.title, block_table(main, b)) for b in blocks(main)], text)
+
+
+def latex_blocks(tables: list[tuple[str, pd.DataFrame]], text: str) -> str:
+    """A table environment a titled table; the first caption has the text too."""
     parts = []
-    for number, block in enumerate(blocks(main)):
-        words = f"{block.title}. {text}" if number == 0 else f"{block.title}."
-        parts += latex_lines(block_table(main, block), words)
+    for number, (title, table) in enumerate(tables):
+        parts += latex_lines(table, f"{title}. {text}" if number == 0 else f"{title}.")
     return "\n".join(parts)
 
 
 def latex_lines(table: pd.DataFrame, caption: str) -> list[str]:
-    """The lines of a table environment around a table of text."""
-    rows = [list(table.columns), *map(list, table.itertuples(index=False))]
-    lines = [" & ".join(_escaped(str(v)) for v in row) + r" \\" for row in rows]
+    """The lines of a table environment around a table of text; a wide one is shrunk to the page."""
+    rows = _text_rows(table)
+    lines = [" & ".join(escaped(cell) for cell in row) + r" \\" for row in rows]
+    wide = sum(_widths(rows)) + 2 * len(rows[0]) > LATEX_WIDTH
     return [
         r"\begin{table}\centering\small",
-        rf"\caption{{{_escaped(caption)}}}",
+        rf"\caption{{{escaped(caption)}}}",
+        *([r"\resizebox{\linewidth}{!}{%"] if wide else []),
         rf"\begin{{tabular}}{{{'l' * len(table.columns)}}}",
         "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]),
-        r"\end{tabular}",
+        r"\end{tabular}" + ("}" if wide else ""),
         r"\end{table}",
         "",
     ]
@@ -194,10 +299,42 @@ def score_cell(row: object | None, decimals: int, expected: str | None = None) -
     if row is None:
         return MISSING
     value, low, high, n = (getattr(row, f) for f in ("estimate", "low", "high", "n_patients"))
+    if math.isnan(value):
+        return MISSING
     if math.isnan(low):
         return f"{value:.{decimals}f} (n={n})"
     count = f" (n={n})" if expected not in (None, str(n)) else ""
     return f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]{count}"
+
+
+def class_cell(row: object | None, name: str, tested: Mapping[str, int], decimals: int) -> str:
+    """The score of a class; a class without one says why."""
+    if row is not None:
+        return score_cell(row, decimals)
+    return NO_LESION if tested.get(name) else NOT_TESTED
+
+
+def difference_cell(row: object | None, decimals: int) -> str:
+    """``+0.05 [+0.01, +0.09]``, or ``+0.05 (n=4)``."""
+    if row is None:
+        return MISSING
+    value, low, high, n = (getattr(row, f) for f in ("difference", "low", "high", "n_patients"))
+    if math.isnan(low):
+        return f"{value:+.{decimals}f} (n={n})"
+    return f"{value:+.{decimals}f} [{low:+.{decimals}f}, {high:+.{decimals}f}]"
+
+
+def p_cell(row: object | None) -> str:
+    """The corrected p of a difference."""
+    p = math.nan if row is None else float(getattr(row, "p_holm"))  # noqa: B009
+    if math.isnan(p):
+        return MISSING
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def escaped(text: str) -> str:
+    """Plain text for LaTeX, sign by sign."""
+    return text.translate(_LATEX)
 
 
 def _in_order(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -209,27 +346,19 @@ def _number(value: float, decimals: int) -> str:
     return MISSING if math.isnan(value) else f"{value:.{decimals}f}"
 
 
-def _signed_cell(row: object | None, decimals: int) -> str:
-    if row is None:
-        return MISSING
-    value, low, high, n = (getattr(row, f) for f in ("difference", "low", "high", "n_patients"))
-    if math.isnan(low):
-        return f"{value:+.{decimals}f} (n={n})"
-    return f"{value:+.{decimals}f} [{low:+.{decimals}f}, {high:+.{decimals}f}]"
+def _range(lowest: float, highest: float) -> str:
+    return f"{lowest:g}" if lowest == highest else f"{lowest:g} to {highest:g}"
 
 
-def _p_value(row: object | None) -> str:
-    p = math.nan if row is None else float(getattr(row, "p_holm"))  # noqa: B009
-    if math.isnan(p):
-        return MISSING
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+def _text_rows(table: pd.DataFrame) -> list[list[str]]:
+    """The headings, then the rows."""
+    rows = [list(table.columns), *map(list, table.itertuples(index=False))]
+    return [[str(cell) for cell in row] for row in rows]
+
+
+def _widths(rows: list[list[str]]) -> list[int]:
+    return [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
 
 
 def _line(cells: list[str], widths: list[int]) -> str:
     return "| " + " | ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)) + " |"
-
-
-def _escaped(text: str) -> str:
-    for sign in ("&", "%", "_", "#", "$"):
-        text = text.replace(sign, "\\" + sign)
-    return text.replace(MISSING, "--").replace("<", "$<$")

@@ -50,8 +50,10 @@ COMPARISON_COLUMNS = (
 )
 BASELINES = ("none", "online")
 TESTED = ("dice", "pooled")  # metric and group of the only tests
+DISTANCES = ("hd95_mm", "asd_mm")
 
 ANY_CONVENTION = "both"  # of scores that neither convention changes
+_PATIENT = ["segmenter", "arm", "seed", "patient"]
 
 
 def arm_order(arms: Iterable[str]) -> list[str]:
@@ -87,10 +89,11 @@ def slice_scores(metrics: pd.DataFrame) -> pd.DataFrame:
 
     Overlaps (dice, iou, precision, recall) and ``empty_rate`` belong to slices with a nodule;
     ``specificity`` (nothing predicted) and ``false_positives_healthy`` to slices without;
-    ``false_positives`` to all; ``hd95_mm`` to those where there is a nodule, something is predicted
-    and the spacing is known, so that a missed nodule is not seen in it. Dice of a slice without a
-    nodule says 0 or 1, not how good a lesion was outlined, and would let a cohort with many healthy
-    slices set the score.
+    ``false_positive_mm2`` is the predicted area on the latter, where the spacing is known.
+    ``false_positives`` belongs to all slices; ``hd95_mm`` and ``asd_mm`` to those where there is a
+    nodule, something is predicted and the spacing is known, so that a missed nodule is not seen in
+    them. Dice of a slice without a nodule says 0 or 1, not how good a lesion was outlined, and
+    would let a cohort with many healthy slices set the score.
 
     Args:
         metrics: rows of ``metrics.tsv``.
@@ -109,8 +112,34 @@ def slice_scores(metrics: pd.DataFrame) -> pd.DataFrame:
     out[f"{ANY_CONVENTION}/specificity"] = empty.where(~lesion)
     out[f"{ANY_CONVENTION}/false_positives"] = components
     out[f"{ANY_CONVENTION}/false_positives_healthy"] = components.where(~lesion)
-    out[f"{ANY_CONVENTION}/hd95_mm"] = metrics["hd95_mm"]
+    area = metrics["false_positive_px"] * metrics["pixel_mm2"]
+    out[f"{ANY_CONVENTION}/false_positive_mm2"] = area.where(~lesion)
+    for name in DISTANCES:
+        out[f"{ANY_CONVENTION}/{name}"] = metrics[name]
     return out
+
+
+def lesion_sensitivity(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The share of a patient's lesions that were hit, a row a patient and seed.
+
+    Lesions are counted over a patient's slices before the share is taken: a slice with one lesion
+    weighs a fifth of one with five. In slices, the unit of the segmenters, a nodule that is seen on
+    several of them is as many lesions.
+
+    Args:
+        metrics: rows of ``metrics.tsv``.
+
+    Returns:
+        segmenter, arm, seed, patient, score, value, n_slices; patients without lesions have no row.
+    """
+    lesion = metrics[metrics["n_lesions"] > 0]
+    grouped = lesion.groupby(_PATIENT, as_index=False, sort=True)
+    counts = grouped.agg(
+        hit=("n_lesions_hit", "sum"), lesions=("n_lesions", "sum"), n_slices=("n_lesions", "size")
+    )
+    counts["score"] = f"{ANY_CONVENTION}/lesion_sensitivity"
+    counts["value"] = counts["hit"] / counts["lesions"]
+    return counts[[*_PATIENT, "score", "value", "n_slices"]]
 
 
 def patient_scores(metrics: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
@@ -126,18 +155,17 @@ def patient_scores(metrics: pd.DataFrame, classes: pd.Series) -> pd.DataFrame:
     Raises:
         InputError: a slice is tested twice by one training set-up, or a patient has no class row.
     """
-    keys = ["segmenter", "arm", "seed"]
-    twice = metrics.duplicated([*keys, "key"])
+    twice = metrics.duplicated(["segmenter", "arm", "seed", "key"])
     if twice.any():
         row = metrics[twice].iloc[0]
         raise InputError(f"slice {row['key']} is tested twice in arm {row['arm']}; accepted: once")
     unknown = set(metrics["patient"]) - set(classes.index)
     if unknown:
         raise InputError(f"patient {min(unknown)} has metrics but is not in the split")
-    scores = slice_scores(metrics)
-    long = scores.melt([*keys, "patient"], var_name="score").dropna(subset="value")
-    grouped = long.groupby([*keys, "patient", "score"], as_index=False, sort=True)
-    values = grouped.agg(value=("value", "mean"), n_slices=("value", "size"))
+    long = slice_scores(metrics).melt(_PATIENT, var_name="score").dropna(subset="value")
+    grouped = long.groupby([*_PATIENT, "score"], as_index=False, sort=True)
+    means = grouped.agg(value=("value", "mean"), n_slices=("value", "size"))
+    values = pd.concat([means, lesion_sensitivity(metrics)], ignore_index=True)
     values["lung_rads"] = values["patient"].map(classes)
     return values
 
@@ -183,6 +211,8 @@ def seed_spreads(values: pd.DataFrame) -> dict[str, float]:
     how much luck of the patients there is.
     """
     estimates: dict[str, list[float]] = {}
+    if values["seed"].nunique() < 2:
+        return {}
     for _, part in values.groupby("seed"):
         for group, members, weights in groups(part, slices=True):
             estimates.setdefault(group, []).append(weighted_mean(members["value"], weights))
@@ -199,12 +229,12 @@ def groups(
         slices: also the groups that weigh slices equally.
     """
     yield "pooled", part, np.ones(len(part))
-    known = part[part["lung_rads"].isin(CLASSES)]
-    if len(known):
-        sizes = known.groupby("lung_rads")["value"].transform("size")
-        yield "macro", known, 1 / sizes.to_numpy(float)
-    present = [c for c in CLASSES if (known["lung_rads"] == c).any()]
-    by_class = [(c, known[known["lung_rads"] == c]) for c in present]
+    names = part["lung_rads"].to_numpy(object)
+    by_class = [(c, part[names == c]) for c in CLASSES if (names == c).any()]
+    if by_class:
+        sizes = {name: len(members) for name, members in by_class}
+        known = [name in sizes for name in names]
+        yield "macro", part[known], np.array([1 / sizes[n] for n in names[known]])
     for name, members in by_class:
         yield name, members, np.ones(len(members))
     if slices:

@@ -74,7 +74,7 @@ def bootstrap_interval(
     value, weight, stratum = _ordered(values, strata, weights)
     if len(value) < max(minimum, 2):
         return Interval()
-    sizes = _merged_sizes(stratum)
+    sizes = merged_sizes(stratum)
     centre = weighted_mean(value, weight)
     residuals = weight * (value - centre)
     tail = _tail(residuals, sizes, level)
@@ -173,7 +173,7 @@ def _ordered(
     return value[order], weight[order], stratum[order]
 
 
-def _merged_sizes(stratum: NDArray[np.str_]) -> tuple[int, ...]:
+def merged_sizes(stratum: NDArray[np.str_]) -> tuple[int, ...]:
     """Patients in each stratum of a sorted list, single ones counted to a neighbour."""
     sizes: list[int] = []
     for size in np.unique(stratum, return_counts=True)[1].tolist():
@@ -204,14 +204,14 @@ def _resampled_ratio(
     residuals: Values, weights: Values, sizes: tuple[int, ...], n_resamples: int, seed: int
 ) -> Values:
     """(n_resamples,) sums of resampled residuals over sums of resampled weights."""
-    counts = _resample_counts(sizes, n_resamples, seed)
+    counts = resample_counts(sizes, n_resamples, seed)
     if np.ptp(weights) == 0:
         return np.asarray(counts @ residuals / weights.sum())
     return np.asarray((counts @ residuals) / (counts @ weights))
 
 
 @functools.lru_cache(maxsize=4)
-def _resample_counts(sizes: tuple[int, ...], n_resamples: int, seed: int) -> Values:
+def resample_counts(sizes: tuple[int, ...], n_resamples: int, seed: int) -> Values:
     """(n_resamples, N): how often each patient is drawn, as many from a class as it has."""
     rng = np.random.default_rng(seed)
     drawn = [rng.multinomial(n, np.full(n, 1 / n), size=n_resamples) for n in sizes]

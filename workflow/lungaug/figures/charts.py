@@ -1,4 +1,4 @@
-"""Plots of tables: the main table, learning curves, nodule positions."""
+"""Plots of tables: the main table, training curves, nodule positions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lungaug.cohort import CLASSES
 from lungaug.evaluation.scores import BASELINES, arm_order
-from lungaug.figures.style import WIDTH_IN, colours, grid, markers, note
+from lungaug.figures.style import WIDTH_IN, arm_legend, colours, grid, markers, note
 
 GROUPS = ("pooled", "macro", *CLASSES)
 POSITION_BINS = 24
@@ -48,7 +48,7 @@ def main_figure(scores: pd.DataFrame, comparisons: pd.DataFrame) -> Figure:
         row[0].set(xlim=(0, 1), xlabel="Dice (standard convention)", title=segmenter)
         for axis, baseline in zip(row[1:], against, strict=True):
             _difference_panel(axis, comparisons, segmenter, baseline, groups, arms)
-    _arm_legend(figure, axes[0][0], arms)
+    arm_legend(figure, axes[0][0], arms)
     return figure
 
 
@@ -100,21 +100,7 @@ def _group_labels(part: pd.DataFrame, groups: list[str]) -> list[str]:
     return [f"{g}\nn = {counts.get(g, 0)}" for g in groups]
 
 
-def _arm_legend(figure: Figure, axis: Any, arms: list[str]) -> None:
-    colour, marker = colours(arms), markers(arms)
-    handles = [
-        axis.plot([], [], marker=marker[a], color=colour[a], linewidth=2, label=a)[0] for a in arms
-    ]
-    figure.legend(
-        handles=handles,
-        loc="outside upper left",
-        ncols=min(len(arms), 6),
-        fontsize=9,
-        frameon=False,
-    )
-
-
-def learning_curves(history: pd.DataFrame) -> Figure:
+def training_curves(history: pd.DataFrame) -> Figure:
     """Validation loss and Dice over the steps, a line a training; the best step is marked.
 
     Args:
@@ -132,7 +118,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
             _curves(axis, part, column, arms)
             axis.set(xlabel="optimiser step", title=f"{segmenter}: {title}")
         row[1].set_ylim(0, 1)
-    _arm_legend(figure, axes[0][0], arms)
+    arm_legend(figure, axes[0][0], arms)
     return figure
 
 

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from lungaug.evaluation.counts import predicted_mask
 from lungaug.figures.style import (
     FALSE,
     HIT,
@@ -43,6 +42,7 @@ class PredictedSlice:
     image: NDArray[Any]
     reference: NDArray[np.bool_]
     probabilities: dict[str, NDArray[Any]]
+    masks: dict[str, NDArray[np.bool_]]
     scores: dict[str, str] = field(default_factory=dict)
 
 
@@ -65,12 +65,11 @@ class OutlinedSlice:
     lung: NDArray[Any]
 
 
-def predictions_figure(examples: list[PredictedSlice], threshold: float) -> Figure:
+def predictions_figure(examples: list[PredictedSlice]) -> Figure:
     """A row an example: the slice, then for each arm the differences and a zoomed prediction.
 
     Args:
         examples: at least one, or the figure says that there is none.
-        threshold: of the predicted mask.
     """
     if not examples:
         return note("no test slice has a prediction.")
@@ -81,14 +80,13 @@ def predictions_figure(examples: list[PredictedSlice], threshold: float) -> Figu
         len(examples), n_columns, WIDTH_IN * 1.3, 0.8 + len(examples) * (size + 0.35)
     )
     for row, example in zip(axes, examples, strict=True):
-        window = _zoom(example.reference, example.probabilities, threshold)
+        window = _zoom(example.reference, list(example.masks.values()))
         show(row[0], example.image, example.label)
         _frame(row[0], window)
         show(row[1], example.image[window], "reference")
         outline(row[1], example.reference[window], REFERENCE)
         for axis, arm in zip(row[2::2], arms, strict=True):
-            predicted = predicted_mask(example.probabilities[arm], threshold)
-            rgb = difference_overlay(example.image, predicted, example.reference)
+            rgb = difference_overlay(example.image, example.masks[arm], example.reference)
             show(axis, rgb, f"{arm}: {example.scores.get(arm, '')}".rstrip(": "))
         for axis, arm in zip(row[3::2], arms, strict=True):
             show(axis, example.probabilities[arm][window], "probability", cmap="magma")
@@ -161,13 +159,11 @@ def _tinted(
     return rgb
 
 
-def _zoom(
-    reference: NDArray[np.bool_], probabilities: dict[str, NDArray[Any]], threshold: float
-) -> tuple[slice, slice]:
+def _zoom(reference: NDArray[np.bool_], predicted: list[NDArray[np.bool_]]) -> tuple[slice, slice]:
     """A square window around the nodule; without one, around what is predicted, or everything."""
     mask = reference
-    if not mask.any() and probabilities:
-        mask = np.any([predicted_mask(p, threshold) for p in probabilities.values()], axis=0)
+    if not mask.any() and predicted:
+        mask = np.any(predicted, axis=0)
     if not mask.any():
         return slice(0, mask.shape[0]), slice(0, mask.shape[1])
     rows, columns = np.nonzero(mask)

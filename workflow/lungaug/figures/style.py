@@ -85,6 +85,21 @@ def markers(names: list[str]) -> dict[str, str]:
     return {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(names)}
 
 
+def arm_legend(figure: Figure, axis: Any, arms: list[str]) -> None:
+    """The arms above a figure; ``axis`` is any of its axes."""
+    colour, marker = colours(arms), markers(arms)
+    handles = [
+        axis.plot([], [], marker=marker[a], color=colour[a], linewidth=2, label=a)[0] for a in arms
+    ]
+    figure.legend(
+        handles=handles,
+        loc="outside upper left",
+        ncols=min(len(arms), 6),
+        fontsize=9,
+        frameon=False,
+    )
+
+
 def show(axis: Any, image: NDArray[Any], title: str = "", **options: Any) -> None:
     """An image without axes, grey from 0 to 1 unless told otherwise."""
     defaults: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"}

@@ -46,7 +46,8 @@ class Seen:
         if len(wrong):
             raise InputError(
                 f"crop {wrong[0]} of {crops.donor[wrong[0]]}: diameter "
-                f"{crops.diameter_mm[wrong[0]]} mm; accepted: above 0 (its slice needs a spacing)"
+                f"{crops.diameter_mm[wrong[0]]} mm; accepted: above 0 (an unknown spacing "
+                "leaves it unknown: set ingest.assumed_spacing_mm)"
             )
         present = set(crops.kind.tolist())
         return cls(

@@ -152,8 +152,9 @@ def _scaled(
 ) -> tuple[Hu, Mask, NDArray[np.float64]]:
     """HU, mask and spacing of the square of ``fov_mm`` around the mask's box; air beyond."""
     if not (np.isfinite(spacing_mm).all() and (spacing_mm >= _FINEST_MM).all()):
-        told = " x ".join(f"{mm:g}" for mm in spacing_mm)
-        raise InputError(f"spacing {told} mm; accepted: known, at least {_FINEST_MM} mm")
+        known = " x ".join(f"{mm:g}" for mm in spacing_mm) + " mm"
+        told = known if np.isfinite(spacing_mm).all() else "unknown"
+        raise InputError(f"spacing {told}; accepted: known, at least {_FINEST_MM} mm")
     box = _Box.of(mask)
     pixel_mm = settings.fov_mm / settings.size
     step = pixel_mm / spacing_mm

@@ -41,7 +41,8 @@ class PlainUNet(LogitSegmenter):
     ) -> None:
         if settings.weights is not None:
             raise SettingError(
-                f"weights: got {settings.weights!r}; accepted for {settings.encoder}: null"
+                f"weights: got {settings.weights!r}; accepted for {settings.encoder}: null, the "
+                "path of a file"
             )
         channels = checked_channels(settings)
         network = _Network(in_channels, (channels[0], *channels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from lungaug.evaluation.counts import predicted_mask
 from lungaug.evaluation.scores import arm_order
 from lungaug.evaluation.trainings import Training, read_histories, training_of
 from lungaug.figures import selection
-from lungaug.figures.charts import learning_curves, main_figure, positions_figure
+from lungaug.figures.charts import main_figure, positions_figure, training_curves
 from lungaug.figures.pictures import (
     ExpandedSlice,
     OutlinedSlice,
@@ -35,7 +36,7 @@ from lungaug.store import Provenance, SliceFile
 
 logger = logging.getLogger(__name__)
 
-NAMES = ("main", "predictions", "learning_curves", "metalung", "positions", "overlays")
+NAMES = ("main", "predictions", "training_curves", "metalung", "positions", "overlays")
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,6 @@ class Settings:
     """What the figures show."""
 
     contrast: ContrastSettings = setting(ContrastSettings, "as the networks see the slices")
-    threshold: float = setting(
-        0.5, "of the predicted masks; as in evaluate", exclusiveMinimum=0, maximum=1
-    )
     n_overlays: int = setting(12, "patients in the overlays", minimum=1, maximum=100)
     n_arms: int = setting(3, "arms in the predictions, baselines first", minimum=1, maximum=6)
     n_positions: int = setting(
@@ -83,7 +81,7 @@ def run(
     drawn = {
         "main": _main(scores, comparisons),
         "predictions": _predictions(root, slices, predictions, metrics, settings),
-        "learning_curves": (learning_curves(read_histories(history)), ""),
+        "training_curves": (training_curves(read_histories(history)), ""),
         "metalung": _metalung(preprocess, expansions, settings),
         "positions": _positions(root, slices, preprocess, expansions, settings.n_positions),
         "overlays": _overlays(preprocess, settings),
@@ -104,11 +102,12 @@ def _main(scores: Path, comparisons: Path) -> tuple[Figure, str]:
 def _predictions(
     root: Path, slices: list[Path], paths: list[Path], metrics: list[Path], settings: Settings
 ) -> tuple[Figure, str]:
-    """The first segmenter, its first seed, and at most ``n_arms`` arms."""
+    """The segmenter with most trainings, its first seed, and at most ``n_arms`` arms."""
     trainings = {training_of(path): path for path in sorted(paths)}
     if not trainings:
-        return predictions_figure([], settings.threshold), ""
-    segmenter = min(t.segmenter for t in trainings)
+        return predictions_figure([]), ""
+    counts = Counter(training.segmenter for training in trainings)
+    segmenter = min(counts, key=lambda name: (-counts[name], name))
     ours = {t: p for t, p in trainings.items() if t.segmenter == segmenter}
     arms = arm_order(t.arm for t in ours)[: settings.n_arms]
     seed = min(t.seed for t in ours)
@@ -118,12 +117,24 @@ def _predictions(
         rows = rows[(rows["segmenter"] == segmenter) & rows["arm"].isin(arms)]
     where = _slice_places(root, slices)
     shown = {t: p for t, p in ours.items() if t.seed == seed and t.arm in arms}
+    thresholds = _thresholds(rows)
     examples = [
-        _predicted(choice, where[choice.key], shown, arms, settings)
+        _predicted(choice, where[choice.key], shown, arms, thresholds, settings)
         for choice in selection.choose_predictions(rows)
     ]
     words = f"Segmenter {segmenter}, seed {seed}; arms {', '.join(arms)}."
-    return predictions_figure(examples, settings.threshold), words
+    return predictions_figure(examples), words
+
+
+def _thresholds(rows: pd.DataFrame) -> dict[Training, float]:
+    """What each training's probability is cut at, as its metrics were."""
+    if rows.empty:
+        return {}
+    first = rows.drop_duplicates(["fold", "segmenter", "arm", "seed"])
+    return {
+        Training(str(r["fold"]), str(r["segmenter"]), str(r["arm"]), int(r["seed"])): r["threshold"]
+        for r in first.to_dict("records")
+    }
 
 
 def _slice_places(root: Path, slices: list[Path]) -> dict[str, Place]:
@@ -145,22 +156,24 @@ def _predicted(
     place: Place,
     trainings: dict[Training, Path],
     arms: list[str],
+    thresholds: dict[Training, float],
     settings: Settings,
 ) -> PredictedSlice:
     hu, nodule = _images(place, "hu", "nodule")
     reference = nodule > 0
-    probabilities, scores = {}, {}
+    probabilities, masks, scores = {}, {}, {}
     for arm in arms:
-        paths = [p for t, p in trainings.items() if t.arm == arm and t.fold == choice.fold]
-        probability = _probability(paths, choice.key)
+        found = [t for t in trainings if t.arm == arm and t.fold == choice.fold]
+        probability = _probability([trainings[t] for t in found], choice.key)
         if probability is None:
-            probability = np.zeros(reference.shape)
+            probability, mask = np.zeros(reference.shape), np.zeros(reference.shape, bool)
             scores[arm] = "no prediction"
         else:
-            scores[arm] = _words(predicted_mask(probability, settings.threshold), reference)
-        probabilities[arm] = probability
+            mask = predicted_mask(probability, thresholds[found[0]])
+            scores[arm] = _words(mask, reference)
+        probabilities[arm], masks[arm] = probability, mask
     image = network_input(hu, settings.contrast)
-    return PredictedSlice(choice.label, image, reference, probabilities, scores)
+    return PredictedSlice(choice.label, image, reference, probabilities, masks, scores)
 
 
 def _probability(paths: list[Path], key: str) -> NDArray[Any] | None:

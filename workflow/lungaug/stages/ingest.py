@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +22,10 @@ from lungaug.cohort import Pseudonyms, load_or_create_key, write_rows
 from lungaug.errors import FileFormatError, InputError
 from lungaug.settings import setting
 from lungaug.sources.decoding import IsolatedDecoder, UnreadablePixels
-from lungaug.sources.dicom import Decode, read_hu
+from lungaug.sources.dicom import read_hu
 from lungaug.sources.lidc_consensus import LidcSettings
-from lungaug.sources.marks import Marks, Opener, class_of, read_marks
+from lungaug.sources.marks import Marks, class_of, read_marks
+from lungaug.sources.mendeley import KeptRows
 from lungaug.sources.plan import PatientPlan, PlannedSeries, PlannedSlice, locate, read_plans
 from lungaug.store import Provenance, SliceWriter, StorageSettings, empty_slices
 
@@ -45,8 +47,10 @@ class Settings:
     """How files become slices."""
 
     storage: StorageSettings = setting(StorageSettings, "compression of slice files")
-    kind: Literal["dicom", "lidc"] = setting(
-        "dicom", "nodules from PNG masks, or from LIDC XML where a series has it"
+    kind: Literal["dicom", "lidc", "mendeley"] = setting(
+        "dicom",
+        "nodules from PNG masks, or from LIDC XML where a series has it; or the rows of the "
+        "thesis' tables",
     )
     mask_values: Literal["components", "labels"] = setting(
         "components", "a nodule is a connected piece of a mask, or each value in it"
@@ -55,6 +59,10 @@ class Settings:
     unannotated: Literal["unknown", "LR1"] = setting(
         "unknown", "Lung-RADS of a patient without class, mask and contour; LR1 means healthy"
     )
+    assumed_spacing_mm: float | None = setting(
+        None, "distance of rows and of columns where the source has none; null: unknown",
+        exclusiveMinimum=0,
+    )  # fmt: skip
     on_bad_input: Literal["stop", "skip"] = setting(
         "stop", "what an unreadable image or mask does: stop the run, or become a rejected row"
     )
@@ -117,14 +125,41 @@ def run(
         FileFormatError: the scan's results are missing or do not belong together.
     """
     report = _Report(Pseudonyms(load_or_create_key(key)), settings.on_bad_input == "stop")
-    find = partial(locate, root=root, masks=masks)
     plans = read_plans(private, batch, _digests(cohort, batch))
-    with SliceWriter(output, provenance, settings.storage) as writer, IsolatedDecoder() as decode:
-        job = _Job(settings, find, decode, report, writer)
+    with (
+        SliceWriter(output, provenance, settings.storage) as writer,
+        _opened(root, private, masks, settings, report) as images,
+    ):
+        job = _Job(settings, images, report, writer)
         for plan in plans:
-            job.add(plan)
+            job.add(_spaced(plan, settings.assumed_spacing_mm))
     write_rows(rejected, REJECTED_COLUMNS, sorted(report.rejected, key=lambda r: r["file"]))
     write_rows(nodules, NODULE_COLUMNS, report.nodules)
+
+
+@dataclass(frozen=True)
+class _Images:
+    """How a source gives the marks on a series, and the HU of a slice."""
+
+    marks: Callable[[PlannedSeries], Marks]
+    hu: Callable[[PlannedSlice], NDArray[np.int16]]
+
+
+@contextmanager
+def _opened(
+    root: Path, private: Path, masks: Path | None, settings: Settings, report: _Report
+) -> Iterator[_Images]:
+    if settings.kind == "mendeley":
+        with KeptRows(private) as rows:
+            yield _Images(rows.marks, rows.hu)
+        return
+    find = partial(locate, root=root, masks=masks)
+    lidc = settings.lidc if settings.kind == "lidc" else None
+    with IsolatedDecoder() as decode:
+        yield _Images(
+            lambda series: read_marks(series, find, report.refuse, settings.mask_values, lidc),
+            lambda planned: read_hu(find(planned.file.name), planned.header, decode),
+        )
 
 
 def _digests(cohort: Path, batch: str) -> dict[str, str]:
@@ -136,6 +171,22 @@ def _digests(cohort: Path, batch: str) -> dict[str, str]:
     except (FileNotFoundError, KeyError) as error:
         again = f"rebuild it with: snakemake --force {cohort} (and the --configfile of the run)"
         raise FileFormatError(f"{cohort}: no cohort table; {again}") from error
+
+
+def _spaced(plan: PatientPlan, assumed_mm: float | None) -> PatientPlan:
+    """The plan with the assumed spacing, if there is one, where it has none."""
+    unknown = any(one.header.spacing_mm is None for s in plan.series for one in s.slices)
+    if assumed_mm is None or not unknown:
+        return plan
+    log.warning("%s: unknown spacing, taken for %g mm", plan.patient, assumed_mm)
+    spacing = (assumed_mm, assumed_mm)
+
+    def spaced(one: PlannedSlice) -> PlannedSlice:
+        header = replace(one.header, spacing_mm=one.header.spacing_mm or spacing)
+        return replace(one, header=header)
+
+    series = (replace(s, slices=tuple(map(spaced, s.slices))) for s in plan.series)
+    return replace(plan, series=tuple(series))
 
 
 def _class(plan: PatientPlan, marks: Sequence[Marks], settings: Settings) -> str:
@@ -157,15 +208,12 @@ class _Job:
     """The work on one patient after the other."""
 
     settings: Settings
-    find: Opener
-    decode: Decode
+    images: _Images
     report: _Report
     writer: SliceWriter
 
     def add(self, plan: PatientPlan) -> None:
-        lidc = self.settings.lidc if self.settings.kind == "lidc" else None
-        values, refuse = self.settings.mask_values, self.report.refuse
-        marks = [read_marks(s, self.find, refuse, values, lidc) for s in plan.series]
+        marks = [self.images.marks(series) for series in plan.series]
         lung_rads = _class(plan, marks, self.settings)
         if lung_rads == "LR1" and not any(one.known for one in marks):
             marks = [Marks(known=True, lost=one.lost) for one in marks]
@@ -197,7 +245,7 @@ class _Job:
     def readable(self, planned: Sequence[PlannedSlice]) -> Iterator[Read]:
         for one in planned:
             try:
-                yield one, read_hu(self.find(one.file.name), one.header, self.decode)
+                yield one, self.images.hu(one)
             except UnreadablePixels as error:
                 self.report.refuse(one.file.name, error)
 

@@ -1,4 +1,4 @@
-"""published: our scores beside those of a publication, arm by arm."""
+"""published: our scores beside those of a publication, arm by arm and in its own tables."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungaug.cohort import read_table, write_table, write_text
-from lungaug.evaluation.layout import markdown_lines
+from lungaug.evaluation.layout import latex_blocks, markdown_blocks
 from lungaug.evaluation.published import beside, caption, read_published
-from lungaug.evaluation.scores import SCORE_COLUMNS
+from lungaug.evaluation.published_layout import published_tables
+from lungaug.evaluation.scores import COMPARISON_COLUMNS, SCORE_COLUMNS
 from lungaug.settings import setting
 from lungaug.store import Provenance
 
@@ -27,25 +28,36 @@ class Settings:
 def run(
     *,
     scores: Path,
+    comparisons: Path,
     published: Path,
     output: Path,
     settings: Settings,
     provenance: Provenance,
 ) -> None:
-    """Write ``published.tsv`` and ``published.md``.
+    """Write ``published.tsv``, ``.md``; each table as ``table<name>.tsv``, ``.md``, ``.tex``.
 
     Args:
-        scores: from the tables stage.
-        published: segmenter, arm, metric, group, value.
+        scores, comparisons: from the tables stage.
+        published: segmenter, arm, metric, group, value; and table, layout, note where scores stand
+            in tables of the publication that are to be laid out as there.
         output: a folder.
         settings: of the layout.
         provenance: unused; a table carries no attributes.
 
     Raises:
-        InputError: the published table holds a value that is no number, or a score twice.
+        InputError: the published table holds a value that is no number, or a score twice, or a
+            table that is no table.
     """
-    table = beside(read_table(scores, SCORE_COLUMNS), read_published(published), settings.decimals)
+    told, ours = read_published(published), read_table(scores, SCORE_COLUMNS)
+    differences = read_table(comparisons, COMPARISON_COLUMNS)
+    table = beside(ours, told, settings.decimals)
     write_table(output / "published.tsv", table)
-    lines = [*markdown_lines(table), "", caption(settings.level), ""]
-    write_text(output / "published.md", "\n".join(lines))
-    logger.info("%d arms beside %s", len(table) // 2, published.name)
+    text = markdown_blocks([("Published and ours", table)], caption(settings.level))
+    write_text(output / "published.md", text)
+    tables = published_tables(ours, differences, told, settings.decimals, settings.level)
+    for one in tables:
+        path = output / f"table{one.name}.tsv"
+        write_table(path, one.cells)
+        write_text(path.with_suffix(".md"), markdown_blocks(one.blocks, one.caption))
+        write_text(path.with_suffix(".tex"), latex_blocks(one.blocks, one.caption))
+    logger.info("%d arms beside %s, %d tables", len(table) // 2, published.name, len(tables))

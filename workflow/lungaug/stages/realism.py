@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -53,7 +53,7 @@ from lungaug.settings import setting
 from lungaug.store import Provenance
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -276,12 +276,25 @@ def _feature_rows(sets: Sets, model: Path, settings: Settings) -> list[Row]:
     return rows
 
 
-def _encoder_of(model: Path) -> nn.Module:
-    segmenter = factory.load(model)
-    try:
-        return segmenter.get_submodule("network.encoder")
-    except AttributeError as error:
+def _encoder_of(model: Path) -> Callable[[Tensor], list[Tensor]]:
+    """Feature maps of views, (N, 1, S, S); where a network sees neighbours too, of the view thrice.
+
+    Raises:
+        InputError: the segmenter has no encoder that can be asked alone.
+    """
+    from torch import nn
+
+    network = getattr(factory.load(model), "network", None)
+    encoder = getattr(network, "encoder", None)
+    if not isinstance(encoder, nn.Module) or isinstance(encoder, nn.ModuleList):
         raise InputError(
-            f"{model}: a segmenter without an encoder; accepted: one of "
-            f"{', '.join(factory.NETWORKS)}"
-        ) from error
+            f"{model}: a segmenter without an encoder that can be asked alone; accepted as the "
+            "first of segmenters: unet, unetplusplus, deeplabv3, segformer"
+        )
+    channels = next(m.in_channels for m in encoder.modules() if isinstance(m, nn.Conv2d))
+
+    def maps(batch: Tensor) -> list[Tensor]:
+        found: list[Tensor] = encoder(batch.expand(-1, channels, -1, -1))
+        return found
+
+    return maps

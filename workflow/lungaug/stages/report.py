@@ -33,11 +33,26 @@ SECTIONS = (
     ("comparisons", "Comparisons"),
     ("figures", "Figures"),
     ("generated", "Generated nodules"),
+    ("published", "Published figures beside ours"),
+    ("detection", "Detection, sizes, calibration"),
+    ("learning-curve", "Learning curves"),
+    ("presence", "Presence before segmentation"),
+    ("cost", "Cost"),
     ("trainings", "Trainings"),
     ("rejected", "Rejected and skipped"),
     ("split", "Split"),
     ("provenance", "Software, code and settings"),
 )
+
+
+MORE = {
+    "published": (r"table\d+|published", ()),
+    "detection": ("detection", ("froc", "sizes", "calibration")),
+    "learning-curve": ("learning_curve", ("learning_curve",)),
+    "presence": ("presence", ("roc",)),
+    "cost": ("cost", ()),
+}
+"""Sections of tables that are told as Markdown: names of these tables, and of their figures."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +98,8 @@ def run(
     predictions: list[Path],
     realism: Path | None = None,
     sheets: list[Path],
+    texts: list[Path],
+    pictures: list[Path],
     output: Path,
     settings: Settings,
     provenance: Provenance,
@@ -100,6 +117,8 @@ def run(
         history, predictions: of every training.
         realism: ``realism_main.tsv``; None in a run without generators.
         sheets: ``<fold>/reader/sheet.html``, where there are any.
+        texts: tables as Markdown, of the sections in ``MORE``; those without any are left out.
+        pictures: their figures.
         output: the page.
         settings: none.
         provenance: unused; the page shows that of the files.
@@ -113,8 +132,10 @@ def run(
         keep_trailing_newline=True,
     )
     trainings = {training_of(path): path for path in sorted(history)}
+    more = _more(texts, pictures, text / "captions.scores.yaml")
     page = environment.get_template("report.html.j2").render(
-        sections=SECTIONS,
+        sections=[s for s in SECTIONS if s[0] not in MORE or s[0] in more],
+        more=more,
         version=__version__,
         cohort_name=root.name,
         landing=_paragraphs(text / "landing.md"),
@@ -224,6 +245,37 @@ def _generated(
         "generated": _pictures(figures, text / "captions.generated.yaml", "generated_notes.tsv"),
         "sheets": [os.path.relpath(path, root) for path in sorted(sheets)],
     }
+
+
+def _more(texts: list[Path], pictures: list[Path], captions: Path) -> dict[str, Any]:
+    """What the sections of ``MORE`` hold, by name; those that hold nothing are left out."""
+    words: dict[str, dict[str, str]] = yaml.safe_load(captions.read_text(encoding="utf-8"))
+    drawn = {path.stem: path for path in pictures}
+    found = {}
+    for section, (pattern, figures) in MORE.items():
+        told = [path for path in texts if re.fullmatch(pattern, path.stem)]
+        if told:
+            shown = [_picture(drawn[n], words[n], "") for n in figures if n in drawn]
+            found[section] = {"texts": [_markdown(path) for path in told], "figures": shown}
+    return found
+
+
+def _markdown(path: Path) -> dict[str, Any]:
+    """The tables of a Markdown file of ours, each with its heading, and its paragraphs."""
+    tables: list[tuple[str, Table]] = []
+    paragraphs: list[str] = []
+    heading = ""
+    for block in path.read_text(encoding="utf-8").strip().split("\n\n"):
+        lines = block.splitlines()
+        if lines[0].startswith("|"):
+            cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+            tables.append((heading, Table(cells[0], cells[2:], [False] * len(cells[0]))))
+            heading = ""
+        elif len(lines) == 1 and re.fullmatch(r"\*\*.+\*\*", lines[0]):
+            heading = lines[0].strip("*")
+        else:
+            paragraphs.append(" ".join(block.split()))
+    return {"tables": tables, "paragraphs": paragraphs}
 
 
 def _pictures(folder: Path, captions: Path, notes_name: str) -> list[Picture]:

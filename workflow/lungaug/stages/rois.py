@@ -143,6 +143,7 @@ def _nothing(fold: str, n_slices: int, problems: list[dict[str, str]]) -> str:
     told = "\n  ".join(lines)
     return (
         f"fold {fold}: none of the {len(problems)} nodules on {n_slices} training slices could be "
-        "cut; accepted: at least one. Lower rois.min_diameter_mm, widen rois.crop.fov_mm, add the "
-        f"spacing that is unknown, or take arms without generators:\n  {told}"
+        "cut; accepted: at least one. Lower rois.min_diameter_mm, widen rois.crop.fov_mm, set "
+        "ingest.assumed_spacing_mm where the spacing is unknown, or take arms without generators:\n"
+        f"  {told}"
     )

@@ -1,4 +1,4 @@
-"""Look at a folder of DICOM: which patients, which series, what is wrong; pixels are not read.
+"""Look at the source: which patients, which series, what is wrong; pixels of DICOM are not read.
 
 The private folder holds what names patients, for the owner only: the header index kept between
 runs, the plans that ingest follows, and the tables from pseudonyms back to patients and files.
@@ -11,6 +11,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,14 +19,15 @@ from lungaug.cohort import Pseudonyms, batch_of, load_or_create_key, write_rows
 from lungaug.errors import InputError
 from lungaug.settings import setting
 from lungaug.sources import masks as masks_of
-from lungaug.sources import plan, series
+from lungaug.sources import mendeley, plan, series
 from lungaug.sources.headers import Entry, update_index
+from lungaug.sources.mendeley_patients import FingerprintSettings
 from lungaug.sources.private import PrivateFile, private_folder
 from lungaug.sources.series import Image, Rejection, Series
 from lungaug.sources.sheet import Sheet, read_sheet
 from lungaug.store import Provenance
 
-COLUMNS = ("patient", "batch", "digest", "lung_rads", "n_series", "n_files", "warnings")
+COLUMNS = ("patient", "batch", "digest", "lung_rads", "part", "n_series", "n_files", "warnings")
 REJECTED_COLUMNS = ("file", "reason")
 _LINES_SHOWN = 20
 
@@ -36,6 +38,9 @@ log = logging.getLogger(__name__)
 class Settings:
     """What of the source is used."""
 
+    kind: Literal["dicom", "mendeley"] = setting(
+        "dicom", "a folder of DICOM, or the two pickled tables of the thesis"
+    )
     include: tuple[str, ...] = setting(
         (), "patterns of folders below the root, such as 'scan_*'; empty for everything"
     )
@@ -46,6 +51,9 @@ class Settings:
     )
     n_batches: int = setting(
         16, "files of data, among which patients are spread by pseudonym", minimum=1, maximum=1000
+    )
+    fingerprint: FingerprintSettings = setting(
+        FingerprintSettings, "whose a slice is, where the source does not say (mendeley)"
     )
 
 
@@ -91,13 +99,14 @@ def run(
     """Write the cohort's table, the rejected files, and the private plans.
 
     Args:
-        root: folder of DICOM files, at any depth.
+        root: folder of DICOM files, at any depth; or of the two pickles.
         private: folder for what names patients.
-        output: ``cohort.tsv``, one row a usable patient.
+        output: ``cohort.tsv``, one row a usable patient; ``part`` is train or test where the
+            source says so.
         rejected: files that are not used, with the reason.
         key: the key of the pseudonyms; made if there is none.
         settings: see :class:`Settings`.
-        provenance: unused; a table carries no attributes.
+        provenance: stored with what is kept of the pickles; a table carries no attributes.
         sheet: the sample sheet.
         masks: folder of PNG masks and annotation files; the root itself if not given.
 
@@ -106,6 +115,38 @@ def run(
     """
     private_folder(private)
     names = Pseudonyms(load_or_create_key(key))
+    look = partial(_look_at_tables, provenance=provenance)
+    if settings.kind == "dicom":
+        look = partial(_look_at_dicom, sheet=sheet, masks=masks)
+    findings, paths = look(root, private, names, settings)
+    _write(findings, names, paths, private, output, rejected)
+
+
+def _look_at_tables(
+    root: Path, private: Path, names: Pseudonyms, settings: Settings, *, provenance: Provenance
+) -> tuple[_Findings, list[str]]:
+    """Findings of the two published tables, and the names of all rows."""
+    findings = _Findings(rejections=mendeley.update_cache(root, private, provenance))
+    paths = [rejection.path for rejection in findings.rejections]
+    for found in mendeley.find_patients(private, settings.fingerprint):
+        one = plan.PlannedSeries(names.series(found.name), found.slices, ())
+        planned = plan.PatientPlan(names.patient(found.name), found.lung_rads, (one,))
+        _add(findings, found.name, planned, (), settings.n_batches, found.part)
+        paths += [planned.file.name for planned in found.slices]
+    findings.rows.sort(key=lambda row: str(row["patient"]))
+    return findings, paths
+
+
+def _look_at_dicom(
+    root: Path,
+    private: Path,
+    names: Pseudonyms,
+    settings: Settings,
+    *,
+    sheet: Path | None,
+    masks: Path | None,
+) -> tuple[_Findings, list[str]]:
+    """Findings of a folder of DICOM, and the names of all files."""
     answers = read_sheet(sheet)
     entries = update_index(root, private / "index.tsv", settings.include)
     others = update_index(masks, private / "index_of_masks.tsv") if masks else []
@@ -123,7 +164,8 @@ def run(
     _look_at_patients(series.group(images, answers), answers, annotated, names, settings, findings)
     if not findings.rows:
         raise InputError(_nothing(entries, findings.rejections))
-    _write(findings, names, [*entries, *others], len(entries), private, output, rejected)
+    paths = [entry.path for entry in entries]
+    return findings, paths + [plan.reference(entry.path, True) for entry in others]
 
 
 def _faults_of_masks(others: Sequence[Entry]) -> list[Rejection]:
@@ -261,6 +303,7 @@ def _add(
     planned: plan.PatientPlan,
     warnings: Iterable[str],
     n_batches: int,
+    part: str = "",
 ) -> None:
     line = planned.line()
     batch = batch_of(planned.patient, n_batches)
@@ -273,6 +316,7 @@ def _add(
             "batch": batch,
             "digest": plan.digest_of(line),
             "lung_rads": planned.lung_rads,
+            "part": part,
             "n_series": len(planned.series),
             "n_files": len(files),
             "warnings": "; ".join(dict.fromkeys(warnings)),
@@ -283,16 +327,13 @@ def _add(
 def _write(
     findings: _Findings,
     names: Pseudonyms,
-    entries: Sequence[Entry],
-    n_entries: int,
+    paths: Sequence[str],
     private: Path,
     output: Path,
     rejected: Path,
 ) -> None:
     plan.write_plans(private, findings.lines)
     _write_private(private / "mapping.tsv", ("patient", "patient_id"), findings.patients)
-    paths = [entry.path for entry in entries[:n_entries]]
-    paths += [plan.reference(entry.path, True) for entry in entries[n_entries:]]
     rows = sorted((names.file(path), path) for path in paths)
     _write_private(private / "files.tsv", ("file", "path"), rows)
     reasons = Counter((names.file(r.path), r.reason) for r in findings.rejections)
@@ -301,8 +342,8 @@ def _write(
     write_rows(output, COLUMNS, findings.rows)
     n_files = sum(row["n_files"] for row in findings.rows)
     log.info(
-        "scan: %d files looked at; %d patients with %d images; %d files rejected",
-        len(entries), len(findings.rows), n_files, len({row["file"] for row in table}),
+        "scan: %d files or rows looked at; %d patients with %d images; %d rejected",
+        len(paths), len(findings.rows), n_files, len({row["file"] for row in table}),
     )  # fmt: skip
 
 

@@ -40,9 +40,14 @@ SECTIONS = (
     "realism_tables",
     "reader_sheet",
     "tables",
-    "learning_curve",
+    "learning_curve_tables",
     "published",
+    "curves",
+    "cost",
+    "train_presence",
+    "presence_tables",
     "figures",
+    "score_figures",
     "generated_figures",
     "report",
 )
@@ -52,8 +57,12 @@ DERIVED = {
     "arm": ("fingerprints", "crop"),
     "realism": ("crop", "min_diameter_mm", "feather_px"),
     "published": ("level",),
-    "learning_curve": ("n_resamples", "level", "minimum_patients"),
-    "figures": ("threshold",),
+    "scan": ("kind",),
+    "tables": ("threshold",),
+    "presence_tables": ("n_resamples", "level", "minimum_patients"),
+    "curves": ("level", "minimum_patients"),
+    "score_figures": ("level",),
+    "learning_curve_tables": ("n_resamples", "level", "minimum_patients"),
 }
 """Settings that the workflow fills from elsewhere in the configuration."""
 
@@ -101,7 +110,9 @@ class WorkflowSettings:
         False, "train classifiers of slices with and without nodule, to gate the segmenters with"
     )
     published_scores: str | None = setting(
-        None, "published scores to show beside ours: segmenter, arm, metric, group, value"
+        None,
+        "published scores to show beside ours: segmenter, arm, metric, group, value; and table, "
+        "layout, note for tables of the publication",
     )
     seeds: int = setting(2, "trainings of each arm, from different seeds", minimum=1)
     source: SourceSettings = setting(SourceSettings, "where the CT comes from")

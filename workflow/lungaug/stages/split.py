@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +24,7 @@ from lungaug.division import (
     fold_names,
     roles_of_fold,
 )
-from lungaug.errors import InputError
+from lungaug.errors import FileFormatError, InputError, LeakageError, SettingError
 from lungaug.ledger import Entry, Ledger, locked_ledger
 from lungaug.settings import setting
 from lungaug.store import Provenance, SliceFile
@@ -39,7 +40,10 @@ class Settings:
     mode: Literal["fixed", "cross_validation"] = setting(
         "fixed", "one division by class, or every patient tested once"
     )
-    test_per_class: int = setting(4, "test patients a Lung-RADS class (fixed)", minimum=1)
+    test_per_class: int = setting(
+        4, "test patients a Lung-RADS class (fixed); published ones are taken as they are",
+        minimum=1,
+    )  # fmt: skip
     validation_per_class: int = setting(2, "validation patients a class (fixed)", minimum=1)
     test_share: float = setting(
         0.4, "at most this share of a class tests (fixed)", exclusiveMinimum=0, exclusiveMaximum=1
@@ -59,22 +63,39 @@ class Settings:
 
 
 def run(
-    *, ingest: list[Path], ledger: Path, output: Path, settings: Settings, provenance: Provenance
+    *,
+    ingest: list[Path],
+    ledger: Path,
+    output: Path,
+    settings: Settings,
+    provenance: Provenance,
+    cohort: Path | None = None,
 ) -> None:
     """Write ``split.tsv``: fold, patient, lung_rads, role; and add new patients to the ledger.
 
+    Args:
+        ingest: slice files of all batches.
+        ledger: earlier places.
+        output: the table.
+        settings: see :class:`Settings`.
+        provenance: unused; a table carries no attributes.
+        cohort: the scan's table; who is published as a test patient there tests, and no one else.
+
     Raises:
         InputError: there are too few patients.
-        FileFormatError: the ledger is damaged.
+        SettingError: cross-validation of a cohort whose test patients are published.
+        LeakageError: the ledger has a published test patient in another role, or the reverse.
+        FileFormatError: the ledger or the cohort's table is damaged.
     """
     classes = patient_classes(ingest)
+    parts = published_parts(cohort) if cohort else {}
     with locked_ledger(ledger) as book:
-        roles = divided(classes, book, settings)
+        roles = divided(classes, book, settings, parts)
     frame = pd.DataFrame(
         [(f, p, classes[p], roles[f][p]) for f in roles for p in sorted(classes)],
         columns=list(SPLIT_COLUMNS),
     )
-    _log_summary(frame, settings)
+    _log_summary(frame, settings, bool(parts))
     write_table(output, frame)
 
 
@@ -100,16 +121,38 @@ def patient_classes(ingest: list[Path]) -> dict[str, str]:
     return {patient: order[rank] for patient, rank in ranks.items()}
 
 
+def published_parts(cohort: Path) -> dict[str, str]:
+    """``train`` or ``test`` of the patients whose source says so.
+
+    Raises:
+        FileFormatError: the table is missing or of another version.
+    """
+    try:
+        with cohort.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file, delimiter="\t")
+            return {row["patient"]: row["part"] for row in rows if row["part"]}
+    except (FileNotFoundError, KeyError) as error:
+        again = f"rebuild it with: snakemake --force {cohort} (and the --configfile of the run)"
+        raise FileFormatError(f"{cohort}: no cohort table with parts; {again}") from error
+
+
 def divided(
-    classes: Mapping[str, str], book: Ledger, settings: Settings
+    classes: Mapping[str, str], book: Ledger, settings: Settings, parts: Mapping[str, str]
 ) -> dict[str, dict[str, str]]:
     """Roles by fold and patient, new patients placed and entered in the ledger."""
+    if parts and settings.mode != FIXED:
+        raise SettingError(
+            f"split.mode: got '{settings.mode}', but the source's test patients are published; "
+            f"accepted: {FIXED}"
+        )
     folds = 0 if settings.mode == FIXED else settings.folds
     entries = book.entries(settings.mode, folds)
     _log_ledger(classes, entries, settings)
     known = {patient: entry.place for patient, entry in entries.items()}
-    place = _fixed if settings.mode == FIXED else _cross_validated
-    added, roles = place(classes, known, settings)
+    if settings.mode == FIXED:
+        added, roles = _fixed(classes, known, settings, parts)
+    else:
+        added, roles = _cross_validated(classes, known, settings)
     book.append(
         Entry(settings.mode, folds, p, classes[p], added[p], settings.seed) for p in sorted(added)
     )
@@ -117,12 +160,30 @@ def divided(
 
 
 def _fixed(
-    classes: Mapping[str, str], known: Mapping[str, str], settings: Settings
+    classes: Mapping[str, str],
+    known: Mapping[str, str],
+    settings: Settings,
+    parts: Mapping[str, str],
 ) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    added = assign_roles(classes, known, settings.quotas, settings.seed)
+    tested = {patient: "test" for patient in classes if parts.get(patient) == "test"}
+    others = {patient: name for patient, name in classes.items() if patient not in tested}
+    quotas = replace(settings.quotas, test=0) if parts else settings.quotas
+    added = assign_roles(others, known, quotas, settings.seed)
+    added |= {patient: role for patient, role in tested.items() if patient not in known}
     roles = {patient: {**known, **added}[patient] for patient in classes}
+    _check_published(roles, parts)
     check_roles(roles)
     return added, {FIXED: roles}
+
+
+def _check_published(roles: Mapping[str, str], parts: Mapping[str, str]) -> None:
+    for patient, part in parts.items():
+        role = roles.get(patient)
+        if role is not None and (role == "test") != (part == "test"):
+            raise LeakageError(
+                f"{patient}: published as {part}, but the ledger has {role}; accepted: a ledger "
+                "of its own for this cohort (a new one places everybody as published)"
+            )
 
 
 def _cross_validated(
@@ -161,13 +222,13 @@ def _log_ledger(
             )
 
 
-def _log_summary(frame: pd.DataFrame, settings: Settings) -> None:
+def _log_summary(frame: pd.DataFrame, settings: Settings, published: bool) -> None:
     first = frame[frame["fold"] == frame["fold"].iloc[0]]
     for name, rows in first.groupby("lung_rads"):
         counts = Counter(rows["role"])
         if settings.mode == FIXED:
             log.info("%s: %s", name or "unknown", ", ".join(f"{counts[r]} {r}" for r in ROLES))
-            _log_quota(str(name) or "unknown", counts, settings)
+            _log_quota(str(name) or "unknown", counts, settings, published)
         elif len(rows) < settings.folds:
             log.warning(
                 "%s: %d patients in %d folds: some folds test none of this class",
@@ -177,8 +238,10 @@ def _log_summary(frame: pd.DataFrame, settings: Settings) -> None:
             )
 
 
-def _log_quota(name: str, counts: Counter[str], settings: Settings) -> None:
+def _log_quota(name: str, counts: Counter[str], settings: Settings, published: bool) -> None:
     wanted = {"test": settings.test_per_class, "validation": settings.validation_per_class}
+    if published:
+        del wanted["test"]
     for role, n in wanted.items():
         if counts[role] < n:
             log.warning("%s: %d %s patients, where %d were asked", name, counts[role], role, n)

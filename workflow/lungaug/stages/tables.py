@@ -8,18 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
-
-from lungaug.cohort import read_table, write_table, write_text
-from lungaug.errors import InputError
-from lungaug.evaluation.layout import as_latex, as_markdown, caption, lesion_classes, main_table
+from lungaug.cohort import write_table, write_text
+from lungaug.evaluation.collect import classes_of, held_out_metrics, rounded
+from lungaug.evaluation.layout import (
+    LESION_CLASSES,
+    View,
+    as_latex,
+    as_markdown,
+    caption,
+    lesion_classes,
+    main_table,
+    trainings_of,
+)
 from lungaug.evaluation.scores import Resampling, comparison_table, patient_scores, score_table
 from lungaug.settings import setting
 from lungaug.store import Provenance
 
 logger = logging.getLogger(__name__)
-
-DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,10 @@ class Settings:
         "standard", "convention of the main table; scores.tsv has both"
     )
     decimals: int = setting(2, "decimals of the main table", minimum=1, maximum=6)
+    threshold: float | None = setting(
+        None,
+        "threshold of the predicted masks; null: chosen on validation patients; as in evaluate",
+    )
 
 
 def run(
@@ -60,47 +69,27 @@ def run(
     Raises:
         InputError: no test slice in any of the tables, or a slice tested twice.
     """
-    rows = tested_rows(metrics)
-    patients = read_table(split, ("patient", "lung_rads"))
-    classes = patients.drop_duplicates("patient").set_index("patient")["lung_rads"]
+    rows, classes = held_out_metrics(metrics), classes_of(split)
     values = patient_scores(rows, classes)
     resampling = Resampling(
         settings.seed, settings.n_resamples, settings.level, settings.minimum_patients
     )
     scores = score_table(values, resampling)
     comparisons = comparison_table(values, resampling)
-    write_table(output / "scores.tsv", _rounded(scores))
-    write_table(output / "comparisons.tsv", _rounded(comparisons))
-    seeds = rows.groupby(["segmenter", "arm"])["seed"].nunique()
-    main = main_table(scores, comparisons, seeds, settings.convention, settings.decimals)
+    write_table(output / "scores.tsv", rounded(scores))
+    write_table(output / "comparisons.tsv", rounded(comparisons))
     tested = Counter(map(str, classes[rows["patient"].unique()]))
-    absent = _absent(classes, scores)
-    text = caption(tested, settings.convention, settings.level, settings.minimum_patients, absent)
+    view = View(
+        settings.convention,
+        settings.decimals,
+        settings.level,
+        settings.minimum_patients,
+        settings.threshold,
+    )
+    main = main_table(scores, comparisons, trainings_of(rows), tested, view)
+    absent = [name for name in LESION_CLASSES if name not in lesion_classes(scores)]
+    text = caption(tested, view, absent)
     write_table(output / "main.tsv", main)
     write_text(output / "main.md", as_markdown(main, text))
     write_text(output / "main.tex", as_latex(main, text))
     logger.info("%d arms of %d segmenters", len(main), main["segmenter"].nunique())
-
-
-def tested_rows(metrics: list[Path]) -> pd.DataFrame:
-    """The rows of test slices of all tables, in an order that is theirs, not the files'."""
-    tables = [read_table(path, ("role", "hd95_mm")) for path in metrics]
-    tables = [table[table["role"] == "test"] for table in tables]
-    tables = [table for table in tables if len(table)]
-    if not tables:
-        raise InputError(f"no test slice in {len(metrics)} metrics tables; accepted: at least one")
-    rows = pd.concat(tables, ignore_index=True)
-    order = ["segmenter", "arm", "seed", "fold", "key"]
-    return rows.sort_values(order, kind="stable", ignore_index=True)
-
-
-def _rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """Six decimals, and no minus before a zero."""
-    numbers = list(table.select_dtypes("float").columns)
-    return table.assign(**{c: table[c].round(DIGITS) + 0.0 for c in numbers})
-
-
-def _absent(classes: pd.Series, scores: pd.DataFrame) -> list[str]:
-    """Classes with nodules that the cohort has and no test lesion speaks for."""
-    expected = set(classes) - {"", "LR1"}
-    return sorted(expected - set(lesion_classes(scores)))

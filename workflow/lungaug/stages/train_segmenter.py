@@ -6,16 +6,17 @@ Bad input is found before torch is imported, which takes ten seconds.
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import logging
+import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lungaug.cohort import SLICE_COLUMNS, read_table
+from lungaug.cohort import write_rows
 from lungaug.errors import InputError, SettingError
 from lungaug.evaluation.audit_outcome import check_audit
 from lungaug.imaging.contrast import ContrastSettings, network_input
@@ -23,6 +24,8 @@ from lungaug.segmenters import factory
 from lungaug.segmenters.settings import SegmenterSettings
 from lungaug.settings import setting
 from lungaug.store import Provenance, SliceWriter, StorageSettings
+from lungaug.training.arm_tables import Tables, identity_of, read_tables, seeds_of
+from lungaug.training.cost import Cost, peak_mb, write_cost
 from lungaug.training.history import write_history
 from lungaug.training.settings import OnlineSettings, TrainingSettings
 
@@ -30,8 +33,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lungaug.training.checkpoint import Checkpoint
-    from lungaug.training.data import Door
+    from lungaug.training.data import Door, SliceRows
+    from lungaug.training.inference import Boxes, Predicted
     from lungaug.training.loop import Fit
+
+DETECTION_COLUMNS = ("key", "top", "left", "bottom", "right", "score")
+# Of networks that give maps only, what is this probable or more is a detection.
+DETECTION_FLOOR = 0.1
 
 logger = logging.getLogger(__name__)
 
@@ -49,25 +57,28 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Tables:
-    """The rows of one training, by role."""
-
-    train: pd.DataFrame
-    validation: pd.DataFrame
-    test: pd.DataFrame
-
-
-@dataclass(frozen=True)
 class Job:
     """One training."""
 
-    name: str  # begins every line of the log
-    tables: Tables
-    root: Path
+    fold: str
+    arm: str
     segmenter: str
     seed_index: int
     online: bool
+    tables: Tables
+    root: Path
     settings: Settings
+
+    @property
+    def name(self) -> str:
+        """What begins every line of the log."""
+        return f"{self.fold}/{self.arm}/{self.segmenter}/seed{self.seed_index}"
+
+    def rows(self, table: pd.DataFrame) -> SliceRows:
+        """A table's slices, with as many neighbours as the network sees."""
+        from lungaug.training.data import SliceRows
+
+        return SliceRows(table, self.root, self.settings.network.neighbours)
 
     def door(self) -> Door:
         """From HU to the network's input."""
@@ -87,11 +98,16 @@ def run(
     model: Path,
     history: Path,
     predictions: Path,
+    detections: Path,
+    cost: Path,
     checkpoint: Path,
+    events: Path,
     settings: Settings,
     provenance: Provenance,
 ) -> None:
-    """Train, then write the model, its history and its predictions.
+    """Train, then write the model, its history, its predictions and what it cost.
+
+    With several processes each runs this; the first validates, predicts and writes.
 
     Args:
         arm: table of the training slices.
@@ -102,47 +118,61 @@ def run(
         seed_index: which of an arm's trainings; equal ones have equal first weights in every arm.
         online: yes or no.
         device: auto, cpu or cuda.
-        model, history, predictions: what is written, the last of validation and test slices.
+        model, history: what is written of the training.
+        predictions, detections: what is written of validation and test slices.
+        cost: what is written of time and memory.
         checkpoint: written while training, removed at the end.
+        events: folder of TensorBoard events, where the settings ask for them.
         settings: of this stage.
         provenance: stored in the predictions; a checkpoint of another one is not used.
 
     Raises:
-        SettingError: unknown segmenter, encoder or device.
+        SettingError: unknown segmenter, encoder or device, or one that lacks the precision.
         LeakageError: the audit failed, or a held-out patient is among the training slices.
         InputError: no nodule to learn from, or no validation patients to choose the best step on.
     """
+    start = time.perf_counter()
     factory.check_name(segmenter)
     if online not in ("yes", "no"):
         raise SettingError(f"online: got {online!r}; accepted: yes, no")
     check_audit(audit)
     tables = read_tables(arm, slices)
     check_tables(tables, arm, settings.training)
-    name = f"{slices.parent.name}/{arm.stem}/{segmenter}/seed{seed_index}"
-    job = Job(name, tables, root, segmenter, seed_index, online == "yes", settings)
+    fold = slices.parent.name
+    job = Job(fold, arm.stem, segmenter, seed_index, online == "yes", tables, root, settings)
 
     from lungaug.training.checkpoint import Checkpoint
-    from lungaug.training.loop import make_fabric, reproducible
+    from lungaug.training.devices import reproducible
 
-    fabric = make_fabric(device)
-    saved = Checkpoint(checkpoint, identity_of(job, provenance))
+    fabric = start_fabric(device, settings.training)
+    identity = identity_of(tables, root, provenance, [segmenter, seed_index, job.online])
+    saved = Checkpoint(checkpoint, identity)
     with reproducible(settings.training.torch_threads, fabric):
-        fitted = train(job, fabric, saved)
+        fitted = train(job, fabric, saved, events if settings.training.tensorboard else None)
+        if not fabric.is_global_zero:
+            return
         write_model(model, job, fitted)
         write_history(history, fitted.history, fitted.step)
         # Only now, with the kept step on disk, are test slices opened.
-        write_predictions(predictions, job, fitted, fabric, provenance)
+        write_predictions(predictions, detections, job, fitted, fabric, provenance)
+    write_cost(cost, cost_of(job, fitted, fabric, time.perf_counter() - start))
     saved.remove()
 
 
-def read_tables(arm: Path, slices: Path) -> Tables:
-    """The arm's training rows and the fold's held-out rows, each in the order of its keys."""
-    training, real = read_table(arm, SLICE_COLUMNS), read_table(slices, SLICE_COLUMNS)
-    held_out = real.sort_values(["group", "key"], kind="stable")
-    return Tables(
-        training[training["role"] == "train"].reset_index(drop=True),
-        held_out[held_out["role"] == "validation"].reset_index(drop=True),
-        held_out[held_out["role"] == "test"].reset_index(drop=True),
+def start_fabric(device: str, settings: TrainingSettings) -> Any:
+    """Fabric as the settings have it.
+
+    Raises:
+        SettingError: the machine has no such device, too few, or not the precision.
+    """
+    from lungaug.training.devices import make_fabric
+
+    return make_fabric(
+        device,
+        precision=settings.precision,
+        devices=settings.devices,
+        nodes=settings.nodes,
+        strategy=settings.strategy,
     )
 
 
@@ -150,7 +180,8 @@ def check_tables(tables: Tables, arm: Path, settings: TrainingSettings) -> None:
     """Nothing, for tables that a network can be trained on and judged by.
 
     Raises:
-        InputError: no training nodule, or no validation slices though they choose the best step.
+        InputError: no training nodule, or no validation slices though they choose the best step
+            or end the training.
         LeakageError: a training slice has anything of a held-out patient.
     """
     import pandas as pd
@@ -168,42 +199,26 @@ def check_tables(tables: Tables, arm: Path, settings: TrainingSettings) -> None:
             "no validation slices, which choose the best step; add patients, give split more "
             "validation patients, or set train_segmenter.training.select: last"
         )
+    if settings.patience is not None and tables.validation.empty:
+        raise InputError(
+            f"no validation slices, though train_segmenter.training.patience is "
+            f"{settings.patience}; add patients, give split more validation patients, or set it "
+            "to null"
+        )
     refuse_held_out(tables.train, pd.concat([tables.validation, tables.test]))
 
 
-def identity_of(job: Job, provenance: Provenance) -> str:
-    """Digest of all that decides the weights: settings, code, the tables and their pixels."""
-    from lungaug.training.data import SliceRows
-
-    used = [job.tables.train, job.tables.validation]
-    parts = {
-        "provenance": [provenance.stage, provenance.settings, provenance.code],
-        "training": [job.segmenter, job.seed_index, job.online],
-        "tables": [table.to_csv(sep="\t", index=False) for table in used],
-        "files": [SliceRows(table, job.root).digests() for table in used],
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def seeds_of(seed: int, seed_index: int) -> list[int]:
-    """Seeds of weights, order and augmentation.
-
-    Neither arm nor fold enters: arms are compared from the same weights.
-    """
-    return [int(s) for s in np.random.SeedSequence([seed, seed_index]).generate_state(3)]
-
-
-def train(job: Job, fabric: Any, checkpoint: Checkpoint) -> Fit:
+def train(job: Job, fabric: Any, checkpoint: Checkpoint, events: Path | None = None) -> Fit:
     """The fitted network of a job; its test rows are not touched."""
     from lungaug.training.checkpoint import seed_generators
-    from lungaug.training.data import SliceRows, Slices
+    from lungaug.training.data import Slices
     from lungaug.training.loop import fit
     from lungaug.training.losses import LOSSES
     from lungaug.training.order import BatchOrder
 
     how = job.settings.training
     weight_seed, order_seed, online_seed = seeds_of(job.settings.seed, job.seed_index)
-    rows = SliceRows(job.tables.train, job.root)
+    rows = job.rows(job.tables.train)
     training = Slices(
         rows,
         job.door(),
@@ -213,8 +228,7 @@ def train(job: Job, fabric: Any, checkpoint: Checkpoint) -> Fit:
     )
     held_out = None
     if len(job.tables.validation):
-        validation_rows = SliceRows(job.tables.validation, job.root)
-        held_out = Slices(validation_rows, job.door(), cache_mb=how.cache_mb)
+        held_out = Slices(job.rows(job.tables.validation), job.door(), cache_mb=how.cache_mb)
     order = BatchOrder(
         rows.groups, how.batch_size, order=how.order, classes=rows.classes, seed=(order_seed,)
     )
@@ -230,6 +244,7 @@ def train(job: Job, fabric: Any, checkpoint: Checkpoint) -> Fit:
         fabric=fabric,
         checkpoint=checkpoint,
         name=job.name,
+        events=events,
     )
 
 
@@ -243,19 +258,75 @@ def write_model(path: Path, job: Job, fitted: Fit) -> None:
 
 
 def write_predictions(
-    path: Path, job: Job, fitted: Fit, fabric: Any, provenance: Provenance
+    predictions: Path,
+    detections: Path,
+    job: Job,
+    fitted: Fit,
+    fabric: Any,
+    provenance: Provenance,
 ) -> None:
-    """Write ``predictions.h5``: validation and test slices, sorted by patient, series, index."""
-    import pandas as pd
+    """Write probabilities and detections of validation and test slices.
 
-    from lungaug.training.data import SliceRows, Slices
+    Slices are sorted by size, patient, series and index, detections of one by their score.
+    """
+    from lungaug.training.data import Slices
     from lungaug.training.inference import predict
 
-    table = pd.concat([job.tables.validation, job.tables.test]).sort_values(["group", "key"])
-    slices = Slices(SliceRows(table, job.root), job.door())
+    slices = Slices(job.rows(job.tables.held_out), job.door())
+    found: list[dict[str, Any]] = []
     batch_size = job.settings.training.batch_size
-    with SliceWriter(path, provenance, job.settings.storage) as writer:
-        for indices, probability, nodule in predict(fitted.module, slices, batch_size, fabric):
-            records = np.array([slices.rows.record(index) for index in indices])
-            writer.append(records, probability=probability, nodule=nodule)
+    with SliceWriter(predictions, provenance, job.settings.storage) as writer:
+        for batch in predict(fitted.module, slices, batch_size, fabric):
+            records = np.array([slices.rows.record(index) for index in batch.indices])
+            writer.append(records, probability=batch.probability, nodule=batch.nodule)
+            keys = [slices.rows.keys[index] for index in batch.indices]
+            for key, (boxes, scores) in zip(keys, boxes_in(batch), strict=True):
+                found += detection_rows(key, boxes, scores)
+    write_rows(detections, DETECTION_COLUMNS, found)
     logger.info("%s: %d predictions from step %d", job.name, len(slices), fitted.step)
+
+
+def boxes_in(batch: Predicted) -> list[Boxes]:
+    """The network's own boxes of every slice, or those of its map's components."""
+    from lungaug.evaluation.detection import boxes_of
+
+    if batch.detections is not None:
+        return batch.detections
+    return [boxes_of(probability, DETECTION_FLOOR) for probability in batch.probability]
+
+
+def detection_rows(
+    key: str, boxes: NDArray[np.float64], scores: NDArray[np.float64]
+) -> list[dict[str, Any]]:
+    """Rows of ``detections.tsv`` of one slice, the highest score first."""
+    rows = []
+    for i in np.argsort(-scores, kind="stable"):
+        values = [f"{value:.6g}" for value in (*boxes[i], scores[i])]
+        rows.append(dict(zip(DETECTION_COLUMNS, [key, *values], strict=True)))
+    return rows
+
+
+def cost_of(job: Job, fitted: Fit, fabric: Any, total_seconds: float) -> Cost:
+    """What a training cost; ``total_seconds`` are those of this process."""
+    import torch
+
+    how = job.settings.training
+    gpu = fabric.device.type == "cuda"
+    n_samples = fitted.n_steps * how.batch_size
+    return Cost(
+        fold=job.fold,
+        arm=job.arm,
+        segmenter=job.segmenter,
+        seed=job.seed_index,
+        device=torch.cuda.get_device_name(fabric.device) if gpu else "cpu",
+        precision=how.precision,
+        processes=fabric.world_size,
+        steps=fitted.n_steps,
+        samples=n_samples,
+        seconds=fitted.seconds,
+        samples_per_second=n_samples / max(fitted.seconds, 1e-9),
+        peak_mb=peak_mb(),
+        peak_gpu_mb=torch.cuda.max_memory_allocated(fabric.device) / 2**20 if gpu else math.nan,
+        n_parameters=sum(weight.numel() for weight in fitted.module.parameters()),
+        total_seconds=total_seconds,
+    )

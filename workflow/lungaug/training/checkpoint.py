@@ -16,7 +16,7 @@ import torch
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT_VERSION = 2
+CHECKPOINT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Checkpoint:
 
     def load(self) -> dict[str, Any] | None:
         """The state of a training to go on with, its generators set; None: start afresh."""
+        self._remove_halves()
         if not self.path.is_file():
             return None
         try:
@@ -58,7 +59,13 @@ class Checkpoint:
         return dict(stored["state"])
 
     def remove(self) -> None:
+        self._remove_halves()
         self.path.unlink(missing_ok=True)
+
+    def _remove_halves(self) -> None:
+        """What a process left that was killed while it wrote."""
+        for part in self.path.parent.glob(f".{self.path.name}.*.part"):
+            part.unlink(missing_ok=True)
 
 
 def save_tensors(path: Path, stored: Mapping[str, Any]) -> None:

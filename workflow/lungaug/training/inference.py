@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,18 @@ from lungaug.training.data import Slices, loader
 from lungaug.training.order import fixed_batches
 
 THRESHOLD = 0.5
+
+Boxes = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""(K, 4) top, left, bottom, right in px, the last two excluded; and (K,) scores."""
+
+
+class Predicted(NamedTuple):
+    """What a network says of a batch."""
+
+    indices: list[int]  # rows of the table, N
+    probability: NDArray[np.float32]  # (N, H, W)
+    nodule: NDArray[np.uint8]  # labels, (N, H, W)
+    detections: list[Boxes] | None  # one a slice; None: the network gives maps only
 
 
 @torch.no_grad()
@@ -40,16 +52,24 @@ def validate(module: Any, slices: Slices, batch_size: int, fabric: Any) -> tuple
 
 
 @torch.no_grad()
-def predict(
-    module: Any, slices: Slices, batch_size: int, fabric: Any
-) -> Iterator[tuple[list[int], NDArray[np.float16], NDArray[np.uint8]]]:
-    """Batch by batch: indices (N,), probability (N, H, W) and nodule labels (N, H, W)."""
+def predict(module: Any, slices: Slices, batch_size: int, fabric: Any) -> Iterator[Predicted]:
+    """Slices as the network sees them, batch by batch, sizes one after the other."""
     module.eval()
     batches = fixed_batches(slices.rows.groups, batch_size)
     for tickets, batch in zip(batches, loader(slices, batches), strict=True):
-        probability = module.predict(fabric.to_device(batch))[:, 0].float().cpu().numpy()
-        indices = [ticket.row for ticket in tickets]
-        yield indices, probability.astype(np.float16), batch.nodule[:, 0].numpy()
+        with fabric.autocast():
+            found = module.find(fabric.to_device(batch))
+        yield Predicted(
+            [ticket.row for ticket in tickets],
+            found.probability[:, 0].float().cpu().numpy(),
+            batch.nodule[:, 0].numpy(),
+            None if found.detections is None else [_on_cpu(boxes) for boxes in found.detections],
+        )
+
+
+def _on_cpu(detections: Any) -> Boxes:
+    boxes, scores = (part.float().cpu().numpy().astype(np.float64) for part in detections)
+    return boxes, scores
 
 
 def slice_dice(probability: Tensor, nodule: Tensor) -> Tensor:

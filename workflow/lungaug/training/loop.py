@@ -2,46 +2,50 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from lungaug.errors import LungaugError, SettingError
-from lungaug.training.checkpoint import Checkpoint
+from lungaug.errors import LungaugError
+from lungaug.training.checkpoint import Checkpoint, generator_states, set_generator_states
 from lungaug.training.data import Batch, Slices, loader
+from lungaug.training.devices import (
+    everyones,
+    make_fabric,
+    part_generators,
+    reproducible,
+    shares,
+)
+from lungaug.training.ema import Average
+from lungaug.training.events import Events
 from lungaug.training.history import HistoryRow
 from lungaug.training.inference import validate
+from lungaug.training.optimisation import learning_rate, make_optimiser
 from lungaug.training.order import BatchOrder
+from lungaug.training.progress import Progress, Weights
 from lungaug.training.settings import TrainingSettings
+
+__all__ = ["Fit", "Judge", "TrainingError", "fit", "make_fabric", "reproducible", "weights_of"]
 
 logger = logging.getLogger(__name__)
 
-Weights = dict[str, Tensor]
+Judge = Callable[[Any, Slices, int, Any], tuple[float, float]]
+"""Of a module, slices, a batch size and Fabric: a loss, the lower the better, and a score, the
+higher the better; NaN where there is none. The score decides, the loss among equal ones."""
+
+METHODS = ("loss", "assess", "predict", "find")
+SHOWN_SLICES = 16
 
 
 class TrainingError(LungaugError):
     """Training cannot go on."""
-
-
-@dataclass
-class Progress:
-    """How far a training is, besides the states of network and optimiser."""
-
-    step: int = 0  # steps done; also the sampler's position
-    loss_sum: float = 0.0  # of the steps since the last row of the history
-    history: list[HistoryRow] = field(default_factory=list)
-    best_dice: float = math.nan  # on validation slices, as are the next
-    best_loss: float = math.nan
-    best_step: int = 0  # 0: none yet
-    best_weights: Weights | None = None
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,10 @@ class Fit:
     """A finished training: the module holds the weights of the kept step."""
 
     module: Any
-    step: int
+    step: int  # the kept one
     history: list[HistoryRow]
+    n_steps: int  # that were made
+    seconds: float  # of these, loading included
 
 
 def fit(
@@ -63,34 +69,43 @@ def fit(
     fabric: Any,
     checkpoint: Checkpoint,
     name: str,
+    judge: Judge = validate,
+    events: Path | None = None,
 ) -> Fit:
-    """Train a segmenter, or go on where a checkpoint of the same training stopped.
+    """Train a network, or go on where a checkpoint of the same training stopped.
 
     Args:
-        segmenter: has ``loss(batch)``, ``assess(batch)`` and ``predict(batch)``.
+        segmenter: has ``loss(batch)``, and whatever the judge asks for.
         training: slices of training patients.
-        validation: slices of validation patients; None only where ``settings.select`` is last.
-            With best, the step with the highest Dice is kept; among equal ones, or where no slice
-            has a nodule, the one with the lowest loss; among equal ones of these, the earliest.
+        validation: slices of validation patients; None only where ``settings.select`` is last and
+            ``settings.patience`` null. With best, the step with the highest score is kept; among
+            equal ones, or where there is no score, the one with the lowest loss; among equal ones
+            of these, the earliest.
         order: the batches.
         settings: budget, optimiser, schedule, and when to validate and save.
-        fabric: made by :func:`make_fabric`.
+        fabric: made by :func:`make_fabric`. Each of its processes takes its share of every batch;
+            the first validates and writes.
         checkpoint: read at the start, written as the training goes; not removed.
         name: begins every line of the log.
+        judge: what validates; in evaluation mode, without gradients, in Fabric's precision.
+        events: folder of TensorBoard events; None: none.
 
     Raises:
-        TrainingError: the loss is no longer finite.
+        TrainingError: loss or weights are no longer finite. The checkpoint is from before.
         ValueError: the best step cannot be chosen, for want of validation slices.
     """
-    if validation is None and settings.select == "best":
-        raise ValueError("no validation slices; accepted with select: last only")
-    loop = _Loop(segmenter, validation, order, settings, fabric, checkpoint, name)
+    if validation is None and (settings.select == "best" or settings.patience is not None):
+        raise ValueError("no validation slices; accepted with select: last, patience: null only")
+    loop = _Loop(segmenter, training, validation, order, settings, fabric, checkpoint, name, judge)
     loop.resume()
-    done = loop.progress.step
-    batches = loader(training, order.batches(done, loop.n_steps), settings.workers)
-    for batch in batches:
-        loop.learn(fabric.to_device(batch))
-        loop.account()
+    loop.watch(events)
+    if not loop.finished:
+        tickets = shares(order.batches(loop.progress.step, loop.n_steps), fabric)
+        for batch in loader(training, tickets, settings.workers):
+            loop.learn(fabric.to_device(batch))
+            loop.account()
+            if loop.finished:
+                break
     return loop.finish()
 
 
@@ -98,27 +113,42 @@ class _Loop:
     def __init__(
         self,
         segmenter: nn.Module,
+        training: Slices,
         validation: Slices | None,
         order: BatchOrder,
         settings: TrainingSettings,
         fabric: Any,
         checkpoint: Checkpoint,
         name: str,
+        judge: Judge,
     ) -> None:
-        self.settings = settings
-        self.validation = validation
-        self.checkpoint = checkpoint
-        self.fabric = fabric
-        self.name = name
-        self.batches_per_epoch = order.batches_per_epoch
+        self.training, self.validation = training, validation
+        self.order, self.settings = order, settings
+        self.fabric, self.checkpoint = fabric, checkpoint
+        self.name, self.judge = name, judge
         by_epochs = settings.epochs * order.batches_per_epoch
         self.n_steps = settings.steps if settings.budget == "steps" else by_epochs
         self.progress = Progress()
+        # The network itself, without the wrapper in which processes wait for each other.
+        self.network = segmenter
         self.module, self.optimiser = fabric.setup(segmenter, make_optimiser(segmenter, settings))
-        for method in ("loss", "assess", "predict"):
-            self.module.mark_forward_method(method)
-        self._loss_sum = torch.zeros((), dtype=torch.float64, device=fabric.device)
-        self._clock = (0, time.perf_counter())
+        for method in METHODS:
+            if hasattr(segmenter, method):
+                self.module.mark_forward_method(method)
+        self.average = Average(segmenter, settings.ema) if settings.ema else None
+        self.events: Events | None = None
+        # Of the steps since the last look at them, and the first of these steps.
+        self._losses: list[Tensor] = []
+        self._first = 0
+        self._clock = time.perf_counter()
+        self._logged = (0, 0.0)
+        part_generators(fabric)
+
+    @property
+    def finished(self) -> bool:
+        patience = self.settings.patience
+        stopped = patience is not None and self.progress.worse >= patience
+        return stopped or self.progress.step >= self.n_steps
 
     def learn(self, batch: Batch) -> None:
         """One optimiser step."""
@@ -127,11 +157,19 @@ class _Loop:
             group["lr"] = learning_rate(self.progress.step, self.n_steps, self.settings)
         self.optimiser.zero_grad()
         loss = self.module.loss(batch)
+        self._note(loss.detach())
         self.fabric.backward(loss)
+        if self.settings.clip_norm is not None:
+            self.fabric.clip_gradients(
+                self.module,
+                self.optimiser,
+                max_norm=self.settings.clip_norm,
+                error_if_nonfinite=False,
+            )
         self.optimiser.step()
-        # On the device: reading every loss would make a GPU wait.
-        self._loss_sum += loss.detach()
         self.progress.step += 1
+        if self.average is not None:
+            self.average.update(self.progress.step)
 
     def account(self) -> None:
         """Validate and save when it is time."""
@@ -139,164 +177,169 @@ class _Loop:
         last = step == self.n_steps
         validating = last or step % settings.validate_every == 0
         saving = last or step % settings.checkpoint_every == 0
-        if validating or saving:
-            self._check_loss()
+        if not (validating or saving):
+            return
+        self._take_losses()
+        self._check_weights()
+        self.progress.seconds += time.perf_counter() - self._clock
         if validating:
             self._validate()
-        if saving:
+        if saving or self.finished:
             self._save()
+        self._clock = time.perf_counter()
 
     def resume(self) -> None:
         state = self.checkpoint.load()
         if state is None:
             return
-        self.module.load_state_dict(state["network"])
+        self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
-        rows = [HistoryRow(**row) for row in state["progress"].pop("history")]
-        self.progress = Progress(**state["progress"], history=rows)
-        self._loss_sum.fill_(self.progress.loss_sum)
-        self._clock = (self.progress.step, time.perf_counter())
+        self.fabric.strategy.precision.load_state_dict(state["scaler"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.progress = Progress.of(state["progress"])
+        set_generator_states(state["generators"][self.fabric.global_rank])
+        self._logged = (self.progress.step, self.progress.seconds)
         logger.info("%s goes on after step %d", self.name, self.progress.step)
 
-    def finish(self) -> Fit:
-        """Put the kept weights into the module."""
-        if self.progress.best_weights is None:
-            return Fit(self.module, self.progress.step, self.progress.history)
-        self.module.load_state_dict(self.progress.best_weights)
-        return Fit(self.module, self.progress.best_step, self.progress.history)
+    def watch(self, folder: Path | None) -> None:
+        """Write TensorBoard events from here on."""
+        if folder is not None and self.fabric.is_global_zero and not self.finished:
+            self.events = Events(folder, self.progress.step)
+        self._clock = time.perf_counter()
 
-    def _check_loss(self) -> None:
-        self.progress.loss_sum = self._loss_sum.item()
-        if not math.isfinite(self.progress.loss_sum):
-            first = self.progress.history[-1].step + 1 if self.progress.history else 1
-            raise TrainingError(
-                f"{self.name}: the loss is no longer finite between steps {first} and "
-                f"{self.progress.step}; try a learning_rate below {self.settings.learning_rate}"
-            )
+    def finish(self) -> Fit:
+        """Put the kept weights into the network."""
+        if self.events is not None:
+            self.events.close()
+        progress, best = self.progress, self.progress.best_weights
+        self.network.load_state_dict(self._judged().state_dict() if best is None else best)
+        kept = progress.step if best is None else progress.best_step
+        return Fit(self.network, kept, progress.history, progress.step, progress.seconds)
+
+    def _judged(self) -> nn.Module:
+        return self.network if self.average is None else self.average.settled()
+
+    @property
+    def _looks_at_once(self) -> bool:
+        """Reading every loss would make a GPU wait."""
+        return bool(self.fabric.device.type == "cpu")
+
+    def _note(self, loss: Tensor) -> None:
+        if not self._losses:
+            self._first = self.progress.step
+        self._losses.append(loss)
+        if self._looks_at_once:
+            self._take_losses()
+
+    def _take_losses(self) -> None:
+        """Add the losses since the last look, and find the first that is no number.
+
+        Raises:
+            TrainingError: there is one.
+        """
+        if not self._losses:
+            return
+        losses = torch.stack(self._losses).double()
+        losses = self.fabric.all_reduce(losses, reduce_op="mean").tolist()
+        self._losses = []
+        for step, loss in enumerate(losses, start=self._first):
+            if not math.isfinite(loss):
+                raise self._error("loss is", step)
+            self.progress.loss_sum += loss
+
+    def _check_weights(self) -> None:
+        """Nothing, unless the last step has spoiled the weights: no checkpoint may hold such."""
+        weights = [
+            value for value in self.network.state_dict().values() if value.is_floating_point()
+        ]
+        if not torch.stack([value.float().sum() for value in weights]).isfinite().all():
+            raise self._error("weights are", self.progress.step - 1)
+
+    def _error(self, what: str, step: int) -> TrainingError:
+        keys = [self.training.rows.keys[ticket.row] for ticket in self.order.batch(step)]
+        keys, n_more = keys[:SHOWN_SLICES], len(keys) - SHOWN_SLICES
+        more = f" and {n_more} more" if n_more > 0 else ""
+        kept = "; the checkpoint of an earlier step is kept, and the next start goes on from it"
+        return TrainingError(
+            f"{self.name}: the {what} no longer finite at step {step + 1}, on the slices "
+            f"{', '.join(keys)}{more}{kept if self.checkpoint.path.is_file() else ''}; look at "
+            f"these, or try a learning_rate below {self.settings.learning_rate}"
+        )
 
     def _validate(self) -> None:
-        progress, settings = self.progress, self.settings
-        loss, dice = math.nan, math.nan
-        if self.validation is not None:
-            loss, dice = validate(self.module, self.validation, settings.batch_size, self.fabric)
-            if settings.select == "best" and math.isnan(dice) and not progress.history:
+        progress = self.progress
+        loss, score = self._scores()
+        since = progress.history[-1].step if progress.history else 0
+        row = HistoryRow(
+            step=progress.step,
+            epoch=progress.step / self.order.batches_per_epoch,
+            train_loss=progress.loss_sum / (progress.step - since),
+            validation_loss=loss,
+            validation_dice=score,
+            learning_rate=self.optimiser.param_groups[0]["lr"],
+        )
+        progress.history.append(row)
+        progress.loss_sum = 0.0
+        if (
+            self.validation is not None
+            and progress.improved(row)
+            and self.settings.select == "best"
+        ):
+            progress.best_weights = weights_of(self._judged())
+        self._log(row)
+
+    def _scores(self) -> tuple[float, float]:
+        """Loss and score of the first process, in every process."""
+        scores = (math.nan, math.nan)
+        if self.validation is not None and self.fabric.is_global_zero:
+            judged = self._judged().eval()
+            with torch.no_grad(), self.fabric.autocast():
+                scores = self.judge(judged, self.validation, self.settings.batch_size, self.fabric)
+            if math.isnan(scores[1]) and not self.progress.history:
                 logger.info(
                     "%s: no validation slice has a nodule: the lowest validation loss decides",
                     self.name,
                 )
-        since = progress.history[-1].step if progress.history else 0
-        row = HistoryRow(
-            step=progress.step,
-            epoch=progress.step / self.batches_per_epoch,
-            train_loss=progress.loss_sum / (progress.step - since),
-            validation_loss=loss,
-            validation_dice=dice,
-            learning_rate=self.optimiser.param_groups[0]["lr"],
-        )
-        progress.history.append(row)
-        self._loss_sum.zero_()
-        progress.loss_sum = 0.0
-        if settings.select == "best":
-            self._keep_if_best(row)
-        self._log(row)
-
-    def _keep_if_best(self, row: HistoryRow) -> None:
-        progress = self.progress
-        best = rank(progress.best_dice, progress.best_loss)
-        if progress.best_step and rank(row.validation_dice, row.validation_loss) <= best:
-            return
-        progress.best_dice, progress.best_loss = row.validation_dice, row.validation_loss
-        progress.best_step, progress.best_weights = row.step, weights_of(self.module)
+        loss, score = self.fabric.broadcast(scores)
+        return loss, score
 
     def _save(self) -> None:
-        progress = {name: getattr(self.progress, name) for name in vars(self.progress)}
-        progress["history"] = [asdict(row) for row in self.progress.history]
-        self.checkpoint.save(
-            {
-                "network": self.module.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-                "progress": progress,
-            }
-        )
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average and self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.fabric.strategy.precision.state_dict(),
+            "generators": everyones(generator_states(), self.fabric),
+            "progress": self.progress.state_dict(),
+        }
+        if self.fabric.is_global_zero:
+            self.checkpoint.save(state)
+        self.fabric.barrier()
 
     def _log(self, row: HistoryRow) -> None:
-        now = time.perf_counter()
-        speed = (row.step - self._clock[0]) / max(now - self._clock[1], 1e-9)
-        self._clock = (row.step, now)
+        step, seconds = self._logged
+        self._logged = (row.step, self.progress.seconds)
+        speed = (row.step - step) / max(self.progress.seconds - seconds, 1e-9)
+        samples = speed * self.settings.batch_size
+        if self.events is not None:
+            self.events.write(row, samples)
         logger.info(
             "%s step %d/%d epoch %.1f loss %.4f validation %.4f dice %.4f (best %.4f at %d) "
-            "%.1f steps/s",
+            "%.1f steps/s, %.1f samples/s",
             *(self.name, row.step, self.n_steps, row.epoch, row.train_loss),
             *(row.validation_loss, row.validation_dice),
-            *(self.progress.best_dice, self.progress.best_step, speed),
+            *(self.progress.best_dice, self.progress.best_step, speed, samples),
         )
-
-
-def rank(dice: float, loss: float) -> tuple[float, float]:
-    """What orders steps, the better the larger: validation Dice, then a lower validation loss.
-
-    Steps without a Dice (NaN) are equal in it; a loss that is NaN is worse than any other.
-    """
-    return (0.0 if math.isnan(dice) else dice, -math.inf if math.isnan(loss) else -loss)
-
-
-def learning_rate(step: int, n_steps: int, settings: TrainingSettings) -> float:
-    """The rate of a step, counted from 0.
-
-    References:
-        Loshchilov I, Hutter F, SGDR, ICLR 2017, equation 5, without restarts.
-    """
-    if settings.schedule == "constant":
-        return settings.learning_rate
-    return settings.learning_rate * (1 + math.cos(math.pi * step / n_steps)) / 2
-
-
-def make_optimiser(module: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """AdamW, or SGD with momentum, over all parameters."""
-    rate, decay = settings.learning_rate, settings.weight_decay
-    if settings.optimiser == "sgd":
-        return torch.optim.SGD(
-            module.parameters(), rate, momentum=settings.momentum, weight_decay=decay
-        )
-    return torch.optim.AdamW(module.parameters(), rate, weight_decay=decay, fused=True)
+        if self.finished and row.step < self.n_steps:
+            logger.info(
+                "%s stops early: %d validations without a better one",
+                self.name,
+                self.progress.worse,
+            )
 
 
 def weights_of(module: Any) -> Weights:
     """A copy of the weights on the CPU."""
     state = module.state_dict()
     return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}
-
-
-def make_fabric(device: str) -> Any:
-    """Fabric on one device.
-
-    Args:
-        device: auto (CUDA where there is a device), cpu or cuda.
-
-    Raises:
-        SettingError: another device, or cuda where there is none.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise SettingError(f"device: got {device!r}; accepted: auto, cpu, cuda")
-    cuda = torch.cuda.is_available()
-    if device == "cuda" and not cuda:
-        raise SettingError("device: got 'cuda', but torch sees no CUDA device; accepted: auto, cpu")
-    return Fabric(accelerator="cuda" if cuda and device != "cpu" else "cpu", devices=1)
-
-
-@contextlib.contextmanager
-def reproducible(threads: int, fabric: Any) -> Iterator[None]:
-    """Within: torch's number of threads, and on the CPU its deterministic algorithms only."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    memory: Any = torch.utils.deterministic
-    filling = memory.fill_uninitialized_memory
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(before[1] or fabric.device.type == "cpu")
-    # Only helps to find reads of memory that nothing was written to, and takes a tenth of a step.
-    memory.fill_uninitialized_memory = False
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
-        memory.fill_uninitialized_memory = filling

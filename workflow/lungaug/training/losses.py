@@ -1,4 +1,7 @@
-"""Losses of segmentation, from logits and a 0/1 target, both (N, 1, H, W) float, to a scalar."""
+"""Losses of segmentation, from logits and a 0/1 target, both (N, 1, H, W) float, to a scalar.
+
+In 32 bit, whatever the layers work in: sums over a batch of slices do not fit 16 bit floats.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def dice_squared(logits: Tensor, target: Tensor) -> Tensor:
     References:
         Milletari F, Navab N, Ahmadi S-A, V-Net, 3DV 2016, section 3.
     """
-    probability = torch.sigmoid(logits)
+    probability, target = torch.sigmoid(logits.float()), target.float()
     overlap = 2 * (probability * target).sum() + PUBLISHED_EPSILON
     size = probability.square().sum() + target.square().sum() + PUBLISHED_EPSILON
     return 1 - overlap / size
@@ -32,13 +35,13 @@ def soft_dice(logits: Tensor, target: Tensor) -> Tensor:
     The batch, not the slice, since many slices have few nodule pixels or none; 1 pixel keeps the
     gradient of a batch without nodule small.
     """
-    probability = torch.sigmoid(logits)
+    probability, target = torch.sigmoid(logits.float()), target.float()
     return 1 - (2 * (probability * target).sum() + 1) / (probability.sum() + target.sum() + 1)
 
 
 def bce_dice(logits: Tensor, target: Tensor) -> Tensor:
     """Binary cross-entropy plus soft Dice: calibrated pixels, and size does not drown nodules."""
-    entropy = functional.binary_cross_entropy_with_logits(logits, target)
+    entropy = functional.binary_cross_entropy_with_logits(logits.float(), target.float())
     return entropy + soft_dice(logits, target)
 
 

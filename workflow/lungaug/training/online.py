@@ -8,6 +8,7 @@ on HU too.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,24 +37,25 @@ def draw_pose(settings: OnlineSettings, *, rng: np.random.Generator) -> Pose:
     )
 
 
-def apply_pose(
-    hu: NDArray[np.int16], nodule: NDArray[np.uint8], pose: Pose
-) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
-    """Flip left to right, then rotate and scale about the centre.
+def pose_hu(hu: NDArray[np.int16], pose: Pose) -> NDArray[np.int16]:
+    """(H, W) HU, flipped left to right, then rotated and scaled about the centre.
 
-    Args:
-        hu: (H, W), HU; between pixels linear, outside air.
-        nodule: (H, W), labels; between pixels the nearest, outside 0.
-        pose: what to do; the default pose changes nothing.
+    Between pixels linear, outside air.
     """
-    if pose.flip:
-        hu, nodule = np.ascontiguousarray(hu[:, ::-1]), np.ascontiguousarray(nodule[:, ::-1])
+    flipped = np.ascontiguousarray(hu[:, ::-1]) if pose.flip else hu
+    return np.asarray(_turned(flipped, pose, cv2.INTER_LINEAR, float(FLOOR_HU)), np.int16)
+
+
+def pose_labels(nodule: NDArray[np.uint8], pose: Pose) -> NDArray[np.uint8]:
+    """(H, W) labels, moved as :func:`pose_hu` does. Between pixels the nearest, outside 0."""
+    flipped = np.ascontiguousarray(nodule[:, ::-1]) if pose.flip else nodule
+    return np.asarray(_turned(flipped, pose, cv2.INTER_NEAREST, 0.0), np.uint8)
+
+
+def _turned(image: NDArray[Any], pose: Pose, flags: int, outside: float) -> NDArray[Any]:
     if pose.degrees == 0 and pose.scale == 1:
-        return hu, nodule
-    height, width = hu.shape
+        return image
+    height, width = image.shape
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), pose.degrees, pose.scale)
-    turned = cv2.warpAffine(
-        hu, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=float(FLOOR_HU)
-    )
-    labels = cv2.warpAffine(nodule, matrix, (width, height), flags=cv2.INTER_NEAREST)
-    return np.asarray(turned, np.int16), np.asarray(labels, np.uint8)
+    turned = cv2.warpAffine(image, matrix, (width, height), flags=flags, borderValue=outside)
+    return np.asarray(turned)

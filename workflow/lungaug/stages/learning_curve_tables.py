@@ -1,4 +1,4 @@
-"""learning_curve: scores over the share of real patients and the ratio of synthetic slices."""
+"""learning_curve_tables: scores over the share of patients and the ratio of synthetic slices."""
 
 from __future__ import annotations
 

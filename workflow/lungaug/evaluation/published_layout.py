@@ -1,0 +1,188 @@
+"""A publication's tables in their own layout, our figures beside the published ones.
+
+``arms``: a row an arm, a pair of columns a score. ``before_after``: a row a segmenter, each cell
+from the first arm to the second.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lungaug.cohort import CLASSES
+from lungaug.evaluation.layout import (
+    MISSING,
+    class_cell,
+    difference_cell,
+    p_cell,
+    paired_differences,
+    score_cell,
+)
+from lungaug.evaluation.published import (
+    POOLED,
+    Key,
+    caption,
+    our_scores,
+    published_cell,
+    scores_of,
+    title,
+    told_scores,
+)
+
+P_TITLE = "p (Holm)"
+_PUBLISHED = " (published)"
+_SCORES_A_BLOCK = {"arms": 4, "before_after": 2}
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """One table of the publication: text as in its TSV file, and what to know of it."""
+
+    name: str
+    cells: pd.DataFrame
+    blocks: list[tuple[str, pd.DataFrame]]
+    caption: str
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """What the cells of a table are looked up in."""
+
+    ours: Mapping[Key, object]
+    told: Mapping[Key, float]
+    differences: Mapping[tuple[str, str, str], object]
+    tested: Mapping[str, int]
+    decimals: int
+
+    def cell(self, segmenter: str, arm: str, metric: str, group: str) -> str:
+        """Our score; what was not trained is –, a class that was not tested says so."""
+        found = self.ours.get((segmenter, arm, metric, group))
+        trained = any(key[:2] == (segmenter, arm) for key in self.ours)
+        if group == POOLED or not trained:
+            return score_cell(found, self.decimals)
+        return class_cell(found, group, self.tested, self.decimals)
+
+    def published(self, segmenter: str, arm: str, metric: str, group: str) -> str:
+        return published_cell(self.told.get((segmenter, arm, metric, group)))
+
+    def difference(self, segmenter: str, arm: str, baseline: str) -> dict[str, str]:
+        found = self.differences.get((segmenter, arm, baseline))
+        return {
+            f"pooled Dice minus {baseline}": difference_cell(found, self.decimals),
+            P_TITLE: p_cell(found),
+        }
+
+
+def published_tables(
+    scores: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    published: pd.DataFrame,
+    decimals: int,
+    level: float,
+) -> list[PublishedTable]:
+    """Every table that the published scores name, in their order.
+
+    Args:
+        scores: ``scores.tsv``.
+        comparisons: ``comparisons.tsv``.
+        published: from :func:`lungaug.evaluation.published.read_published`.
+        decimals: of our scores.
+        level: of the intervals.
+    """
+    ours, differences = our_scores(scores), paired_differences(comparisons)
+    tested = _tested(scores)
+    tables = []
+    for name, part in published[published["table"] != ""].groupby("table", sort=False):
+        figures = _Figures(ours, told_scores(part), differences, tested, decimals)
+        layout = str(part["layout"].iloc[0])
+        rows = _arm_rows if layout == "arms" else _before_after_rows
+        cells = pd.DataFrame(list(rows(part, figures)))
+        blocks = [
+            (f"Table {name}, {what}", cells[columns])
+            for what, columns in _blocks(cells, scores_of(part), layout)
+        ]
+        text = f"{caption(level)} {_statistics(layout, part)} {_notes(part)}".strip()
+        tables.append(PublishedTable(str(name), cells, blocks, text))
+    return tables
+
+
+def _tested(scores: pd.DataFrame) -> dict[str, int]:
+    """Test patients by class: all of them have a number of false positives."""
+    rows = scores[(scores["metric"] == "false_positives") & scores["group"].isin(CLASSES)]
+    return {str(name): int(n) for name, n in rows.groupby("group")["n_patients"].max().items()}
+
+
+def _arm_rows(part: pd.DataFrame, figures: _Figures) -> Iterator[dict[str, str]]:
+    marks = _marks(part)
+    baseline = str(part["arm"].iloc[0])
+    for segmenter, arm in part[["segmenter", "arm"]].drop_duplicates().itertuples(index=False):
+        row = {"segmenter": str(segmenter), "arm": f"{arm}{marks.get(str(arm), '')}"}
+        for score in scores_of(part):
+            row[title(*score)] = figures.cell(segmenter, arm, *score)
+            row[title(*score) + _PUBLISHED] = figures.published(segmenter, arm, *score)
+        yield row | figures.difference(segmenter, arm, baseline)
+
+
+def _before_after_rows(part: pd.DataFrame, figures: _Figures) -> Iterator[dict[str, str]]:
+    before, after = dict.fromkeys(part["arm"].astype(str))
+    for segmenter in dict.fromkeys(part["segmenter"].astype(str)):
+        row = {"segmenter": segmenter}
+        for score in scores_of(part):
+            ours = [figures.cell(segmenter, arm, *score) for arm in (before, after)]
+            told = [figures.published(segmenter, arm, *score) for arm in (before, after)]
+            row[title(*score)] = _from_to(*ours)
+            row[title(*score) + _PUBLISHED] = _from_to(*told)
+        yield row | figures.difference(segmenter, after, before)
+
+
+def _from_to(before: str, after: str) -> str:
+    return before if before == after and not before[:1].isdigit() else f"{before} → {after}"
+
+
+def _blocks(
+    cells: pd.DataFrame, scores: list[tuple[str, str]], layout: str
+) -> Iterator[tuple[str, list[str]]]:
+    """What is shown side by side: scores by class, scores of all classes, the difference."""
+    keys = [c for c in ("segmenter", "arm") if c in cells]
+    if "arm" in keys and cells["segmenter"].nunique() == 1:
+        keys.remove("segmenter")
+    kinds = {
+        "by class": [title(*s) for s in scores if s[1] != POOLED],
+        "all classes": [title(*s) for s in scores if s[1] == POOLED],
+    }
+    size = _SCORES_A_BLOCK[layout]
+    for kind, titles in kinds.items():
+        for start in range(0, len(titles), size):
+            some = titles[start : start + size]
+            heading = f"{kind}: {', '.join(some)}"
+            yield heading, [*keys, *(c for name in some for c in (name, name + _PUBLISHED))]
+    yield "difference", [*keys, *cells.columns[-2:]]
+
+
+def _statistics(layout: str, part: pd.DataFrame) -> str:
+    first, *others = dict.fromkeys(part["arm"].astype(str))
+    arrow = f"Arrows lead from arm {first} to {others[0]}. " if layout == "before_after" else ""
+    return (
+        f"{arrow}{MISSING}: not trained in this run, or too few patients. The difference of the "
+        "pooled Dice weighs patients equally and is paired by patient; p is that of a sign-flip "
+        "test, with Holm's correction over all arms of the segmenter in this run."
+    )
+
+
+def _notes(part: pd.DataFrame) -> str:
+    """The notes of the published figures, in the order of their marks."""
+    notes = [note for note in dict.fromkeys(part["note"]) if note]
+    return " ".join(f"({m}) {n}" for m, n in zip(string.ascii_lowercase, notes, strict=False))
+
+
+def _marks(part: pd.DataFrame) -> dict[str, str]:
+    """The mark of each arm that a note is about."""
+    notes = [note for note in dict.fromkeys(part["note"]) if note]
+    noted = part[part["note"] != ""]
+    return {
+        str(arm): f" ({string.ascii_lowercase[notes.index(note)]})"
+        for arm, note in zip(noted["arm"], noted["note"], strict=True)
+    }

@@ -1,0 +1,94 @@
+"""Classifiers of slices with and without nodule, and what they do as a gate. Optional."""
+
+PRESENCE = "<results>/{fold}/presence/{arm}/seed{seed}"
+
+# They are built on the encoder of a U-Net.
+OTHER_NETWORKS = tuple(
+    f"segmenters.{name}" for name in ("maskrcnn", "swinunet", "transunet")
+)
+# One for every fold, arm and seed that the main tables are about.
+CLASSIFIERS = dict.fromkeys((one.fold, one.arm, one.seed) for one in MAIN_TRAININGS)
+
+
+if CONFIG["presence"]:
+
+    rule train_presence:
+        input:
+            arm="<results>/{fold}/arms/{arm}.tsv",
+            slices="<results>/{fold}/slices.tsv",
+            # As for segmenters: what it says of other arms does not make this one stale.
+            audit=ancient("<results>/{fold}/audit.tsv"),
+            split=ancient("<results>/split.tsv"),
+            preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
+            ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
+            expansions=lambda wildcards: expansions(ARMS[wildcards.arm], wildcards.fold),
+        output:
+            model=f"{PRESENCE}/model.pt",
+            history=f"{PRESENCE}/history.tsv",
+            presence=f"{PRESENCE}/presence.tsv",
+        log:
+            "<logs>/{fold}/presence/{arm}/seed{seed}.log",
+        benchmark:
+            "<benchmarks>/{fold}/presence/{arm}/seed{seed}.tsv"
+        conda:
+            "../../envs/segmentation.yaml"
+        threads:
+            CONFIG["train_presence"]["training"]["torch_threads"]
+            * CONFIG["train_presence"]["training"]["devices"]
+        resources:
+            mem_mb=6000,
+            runtime=720,
+            gpu=(
+                0
+                if CONFIG["device"] == "cpu"
+                else CONFIG["train_presence"]["training"]["devices"]
+            ),
+        params:
+            online=lambda wildcards: "yes" if ARMS[wildcards.arm].online else "no",
+            code=code("train_presence", OTHER_NETWORKS),
+            settings=settings("train_presence"),
+        shell:
+            "python -m lungaug train_presence --arm {input.arm} --slices {input.slices}"
+            ' --audit {input.audit} --root "$LUNGAUG_RESULTS" --seed-index {wildcards.seed}'
+            ' --online {params.online} --device "$LUNGAUG_DEVICE"'
+            " --model {output.model} --history {output.history} --presence {output.presence}"
+            ' --checkpoint "$LUNGAUG_RESULTS/checkpoints/presence.{wildcards.fold}'
+            '.{wildcards.arm}.{wildcards.seed}.pt"'
+            ' --events "$LUNGAUG_RESULTS/tensorboard/{wildcards.fold}/{wildcards.arm}/'
+            'presence/seed{wildcards.seed}"'
+            " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
+
+    rule presence_tables:
+        input:
+            presence=[
+                expand(f"{PRESENCE}/presence.tsv", fold=fold, arm=arm, seed=seed)[0]
+                for fold, arm, seed in CLASSIFIERS
+            ],
+            metrics=trainings(f"{TRAINING}/metrics.tsv"),
+            split="<results>/split.tsv",
+        output:
+            multiext(
+                "<results>/tables/",
+                table="presence.tsv",
+                effect="presence_effect.tsv",
+                roc="roc.tsv",
+                markdown="presence.md",
+                latex="presence.tex",
+            ),
+        log:
+            "<logs>/presence_tables.log",
+        benchmark:
+            "<benchmarks>/presence_tables.tsv"
+        conda:
+            "../../envs/tables.yaml"
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            code=code("presence_tables"),
+            settings=settings("presence_tables", **intervals()),
+        shell:
+            "python -m lungaug presence_tables --presence {input.presence}"
+            " --metrics {input.metrics} --split {input.split}"
+            ' --output "$LUNGAUG_RESULTS/tables"'
+            " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
