@@ -45,7 +45,7 @@ PARTS: dict[str, Callable[[Material], Iterable[Row]]] = {
         *insertion.peaks(on),
     ],
     "sampling": lambda on: sampling.sampling(),
-    "loader": lambda on: loader.efficiency(on, repeats=3),
+    "loader": lambda on: loader.efficiency(on, repeats=4),
     "storage": lambda on: storage.random_reads(on, repeats=5),
     "startup": lambda on: startup.startup(repeats=5),
     "memory": lambda on: memory.peaks(),

@@ -35,13 +35,16 @@ def test_every_path_that_is_named_exists(path: str) -> None:
 
 
 def test_the_example_configuration_is_accepted(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    example, grids = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     values = yaml.safe_load(example)
     sheet = tmp_path / "sheet.tsv"
     sheet.touch()
     values["source"].update(root=str(tmp_path), sheet=str(sheet), masks=str(tmp_path))
     full = configuration.checked(values, configuration.load_schema())
     assert full["arms"] == ["none", "online", "metalung", "copypaste", "dcgan", "mixed+online"]
+    full = configuration.checked(yaml.safe_load(grids), configuration.load_schema())
+    assert full["presence"]
+    assert full["learning_curve"]["shares"] == [10, 25, 50]
 
 
 def test_the_scoring_command_runs_as_it_stands() -> None:
