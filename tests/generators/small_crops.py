@@ -11,7 +11,7 @@ from lungaug.generators.all_settings import GeneratorsSettings
 from lungaug.generators.protocol import FitRun
 from lungaug.settings import from_mapping
 from lungaug.training.checkpoint import Checkpoint
-from lungaug.training.loop import make_fabric
+from lungaug.training.devices import make_fabric
 
 WINDOW = (-1000.0, 400.0)
 MM = 1.5  # side of a pixel

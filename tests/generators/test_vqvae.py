@@ -39,7 +39,7 @@ from lungaug.generators.vqvae_settings import (
 )
 from lungaug.settings import as_mapping, from_mapping
 from lungaug.training.checkpoint import Checkpoint
-from lungaug.training.loop import make_fabric, reproducible
+from lungaug.training.devices import make_fabric, reproducible
 
 BUDGET = BudgetSettings(steps=6, batch_size=4, log_every=2, sheet_every=4, checkpoint_every=2)
 SETTINGS = VqvaeSettings(

@@ -361,7 +361,9 @@ def test_networks_sample_on_the_device_that_was_found(
     save_model(stage, name, stage.crops, stage.digest())
     module = importlib.import_module(f"lungaug.generators.{name}")
     made = keep_channels(monkeypatch, module)
-    monkeypatch.setattr("lungaug.training.loop.make_fabric", lambda _: SimpleNamespace(device=META))
+    monkeypatch.setattr(
+        "lungaug.training.devices.make_fabric", lambda _: SimpleNamespace(device=META)
+    )
     with pytest.raises(InputError, match="empty 12"), OneDevice(META):
         stage.of_model(name, max_rounds=1)
     assert [x.device for x in made] == [META]

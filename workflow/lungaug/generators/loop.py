@@ -22,7 +22,7 @@ from lungaug.errors import LungaugError
 from lungaug.generators.protocol import FitRun, HistoryRow
 from lungaug.generators.settings import BudgetSettings
 from lungaug.training.checkpoint import generator_states, set_generator_states
-from lungaug.training.loop import make_fabric
+from lungaug.training.devices import make_fabric
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ class FitRun:
     Attributes:
         name: begins every line of the log.
         seed: of everything drawn.
-        fabric: from :func:`lungaug.training.loop.make_fabric`; None where nothing is trained.
+        fabric: from :func:`lungaug.training.devices.make_fabric`; None where nothing is trained.
         checkpoint: read at the start, written as the fit goes; None keeps none.
         sheets: folder for sample sheets; None draws none.
     """

@@ -170,7 +170,7 @@ def run(
     wanted = choose(read_crops(rois), settings)
 
     from lungaug.generators import factory
-    from lungaug.training.loop import make_fabric, reproducible
+    from lungaug.training.devices import make_fabric, reproducible
 
     fabric = make_fabric(device)
     loaded = factory.load(model)

@@ -94,7 +94,7 @@ def run(
     from lungaug.generators.loop import make_mixed_fabric
     from lungaug.generators.protocol import FitRun
     from lungaug.training.checkpoint import Checkpoint
-    from lungaug.training.loop import reproducible
+    from lungaug.training.devices import reproducible
 
     fabric = make_mixed_fabric(device)
     digest = digest_of(rois)

@@ -18,9 +18,7 @@ from lungaug.training.checkpoint import Checkpoint, generator_states, set_genera
 from lungaug.training.data import Batch, Slices, loader
 from lungaug.training.devices import (
     everyones,
-    make_fabric,
     part_generators,
-    reproducible,
     shares,
 )
 from lungaug.training.ema import Average
@@ -31,8 +29,6 @@ from lungaug.training.optimisation import learning_rate, make_optimiser
 from lungaug.training.order import BatchOrder
 from lungaug.training.progress import Progress, Weights
 from lungaug.training.settings import TrainingSettings
-
-__all__ = ["Fit", "Judge", "TrainingError", "fit", "make_fabric", "reproducible", "weights_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +79,7 @@ def fit(
             of these, the earliest.
         order: the batches.
         settings: budget, optimiser, schedule, and when to validate and save.
-        fabric: made by :func:`make_fabric`. Each of its processes takes its share of every batch;
+        fabric: made by :func:`lungaug.training.devices.make_fabric`. Each of its processes takes its share of every batch;
             the first validates and writes.
         checkpoint: read at the start, written as the training goes; not removed.
         name: begins every line of the log.
