@@ -73,6 +73,22 @@ def test_learning_curves_of_chosen_arms() -> None:
         ({"learning_curve": {"arms": ["blur"]}}, ["learning_curve.arms", "blur", "metalung"]),
         ({"train_segmenter": {"per_segmenter": {"unett": {}}}}, ["per_segmenter", "unett"]),
         (
+            {"segmenters": ["maskrcnn"], "arms": ["none", "copypaste"]},
+            ["segmenters[0]", "maskrcnn", "accepted first: unet"],
+        ),
+        (
+            {"presence": True, "select": {"train": {"which": "nodule"}}},
+            ["select.train.which", "presence", "nodule_and_healthy"],
+        ),
+        (
+            {"train_segmenter": {"network": {"weights": "no/such.pt"}}},
+            ["train_segmenter.network.weights", "no/such.pt", "a file that exists"],
+        ),
+        (
+            {"train_segmenter": {"per_segmenter": {"unet": {"training": {"devices": 3}}}}},
+            ["per_segmenter.unet.training.batch_size", "got 8", "multiple of the 3"],
+        ),
+        (
             {"train_segmenter": {"per_segmenter": {"unet": {"training": {"stps": 1}}}}},
             ["per_segmenter.unet.training.stps", "unknown setting"],
         ),

@@ -34,6 +34,7 @@ _Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
 )
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(:-(?P<default>[^}]*))?\}")
 _PHANTOM_KEY = "phantom.key"
+_WITHOUT_ENCODER = ("maskrcnn", "swinunet")
 
 
 def load_schema(path: Path = SCHEMA) -> dict[str, Any]:
@@ -197,6 +198,7 @@ def _faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[st
     if "none" not in names:
         yield "arms: 'none' is missing; every other arm is compared with it"
     yield from _grid_faults(config, schema)
+    yield from _training_faults(config, schema)
     yield from _source_faults(config)
     yield from _key_faults(config)
 
@@ -219,6 +221,50 @@ def _curve_faults(config: Mapping[str, Any]) -> Iterator[str]:
     for key, known in (("arms", config["arms"]), ("segmenters", config["segmenters"])):
         for name in set(curve[key]) - set(known):
             yield f"learning_curve.{key}: got {name!r}; accepted: {', '.join(known)}"
+
+
+def _training_faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+    """What trainings would find only once everything before them has run."""
+    first = config["segmenters"][0]
+    if first in _WITHOUT_ENCODER and any(arm.generators for arm in all_arms(config, schema)):
+        yield (
+            f"segmenters[0]: got {first!r}, which has no encoder to compare generated nodules by; "
+            "accepted first: unet, unetplusplus, deeplabv3, segformer"
+        )
+    if config["presence"]:
+        for role in ("train", "evaluate"):
+            if config["select"][role]["which"] == "nodule":
+                yield (
+                    f"select.{role}.which: got 'nodule'; accepted with presence: "
+                    "nodule_and_healthy, all"
+                )
+    own = config["train_segmenter"]["per_segmenter"]
+    sections = {
+        "train_segmenter": config["train_segmenter"],
+        "train_presence": config["train_presence"],
+        **{
+            f"train_segmenter.per_segmenter.{name}": merged(config["train_segmenter"], values)
+            for name, values in own.items()
+        },
+    }
+    for where, section in sections.items():
+        yield from _section_faults(where, section["network"], section["training"])
+
+
+def _section_faults(
+    where: str, network: Mapping[str, Any], training: Mapping[str, Any]
+) -> Iterator[str]:
+    weights = network["weights"]
+    # A name has neither: as lungaug.segmenters.factory tells files from names.
+    if weights and ("." in weights or "/" in weights) and not Path(weights).is_file():
+        accepted = "null, a name, a file that exists"
+        yield f"{where}.network.weights: got {weights!r}; accepted: {accepted}"
+    processes = training["devices"] * training["nodes"]
+    if training["batch_size"] % processes:
+        yield (
+            f"{where}.training.batch_size: got {training['batch_size']}; accepted: a multiple of "
+            f"the {processes} processes that share a batch"
+        )
 
 
 def _source_faults(config: Mapping[str, Any]) -> Iterator[str]:

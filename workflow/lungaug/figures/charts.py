@@ -33,13 +33,16 @@ def main_figure(scores: pd.DataFrame, comparisons: pd.DataFrame) -> Figure:
     arms = arm_order(shown["arm"])
     groups = [g for g in GROUPS if g in set(shown["group"])]
     against = [b for b in BASELINES if b in set(comparisons["baseline"])]
-    height = 1.1 + len(segmenters) * (0.75 + 0.3 * max(len(groups), 3) * (0.4 + 0.3 * len(arms)))
+    n_arms = [shown.loc[shown["segmenter"] == name, "arm"].nunique() for name in segmenters]
+    heights = [0.75 + 0.3 * max(len(groups), 3) * (0.4 + 0.3 * n) for n in n_arms]
+    height = 1.1 + sum(heights)
     figure, axes = grid(
         len(segmenters),
         1 + len(against),
         WIDTH_IN,
         min(height, 40),
         width_ratios=[1.5, *([1] * len(against))],
+        height_ratios=heights,
         sharey="row",
     )
     for row, segmenter in zip(axes, segmenters, strict=True):
@@ -61,6 +64,10 @@ def _difference_panel(
         & (comparisons["metric"] == "dice")
     ]
     axis.axvline(0, color="#666666", linewidth=1)
+    if part.empty:
+        axis.text(0.5, 0.5, "no such pair was trained", ha="center", transform=axis.transAxes)
+        axis.set(xticks=[], title=f"difference to {baseline}")
+        return
     _dots(axis, part, "difference", groups, arms)
     axis.set(xlabel=f"Dice minus that of '{baseline}'", title=f"difference to {baseline}")
     reach = np.nanmax(np.abs(part[["difference", "low", "high"]].to_numpy(float)), initial=0.05)
@@ -70,11 +77,12 @@ def _difference_panel(
 def _dots(axis: Any, part: pd.DataFrame, value: str, groups: list[str], arms: list[str]) -> None:
     """A row a group, a point an arm; a hollow point has too few patients for an interval."""
     colour, marker = colours(arms), markers(arms)
-    step = 0.7 / max(len(arms), 1)
+    here = arm_order(part["arm"])
+    step = 0.7 / max(len(here), 1)
     for row in part.itertuples(index=False):
         if row.group not in groups or row.arm not in arms:
             continue
-        offset = (arms.index(str(row.arm)) - (len(arms) - 1) / 2) * step
+        offset = (here.index(str(row.arm)) - (len(here) - 1) / 2) * step
         y = groups.index(str(row.group)) + offset
         tone = colour[str(row.arm)]
         bounded = bool(np.isfinite(np.float64(str(row.low))))

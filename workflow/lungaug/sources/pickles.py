@@ -95,7 +95,10 @@ class _Refused(pickle.UnpicklingError):
 
 
 class _Bounded:
-    """A file of which nobody reads more than there is: a hostile length takes no memory."""
+    """A file of which nobody reads more than there is: a hostile length takes no memory.
+
+    A hostile index into the memo still does; it wastes memory and runs nothing.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._size = file, os.fstat(file.fileno()).st_size
