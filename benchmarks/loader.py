@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from lungaug.training.data import SliceRows, Slices, loader
 from lungaug.training.devices import make_fabric, reproducible
 from lungaug.training.losses import bce_dice
 from lungaug.training.order import BatchOrder
-from lungaug.training.settings import OnlineSettings, TrainingSettings
+from lungaug.training.settings import OnlineSettings, RunningSettings, TrainingSettings
 
 N_SLICES = 12
 AT_LEAST = {"cpu": 0.90, "cuda": 0.95}
@@ -37,6 +38,7 @@ AT_LEAST = {"cpu": 0.90, "cuda": 0.95}
 REDUCED = SegmenterSettings(PLAIN, encoder_depth=4, decoder_channels=(64, 32, 16, 8))
 PUBLISHED = SegmenterSettings("vgg11")
 COMMAND = "python -m benchmarks.run --only loader"
+SAMPLED_EVERY = 0.1  # seconds between looks at the GPU
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,42 @@ class Case:
 
     network: SegmenterSettings
     settings: TrainingSettings
+    running: RunningSettings
     device: str
     online: bool
     clock: Callable[[], float]
+    timed: str  # what the clock tells
+
+
+class Utilisation:
+    """Of the GPU while something runs: the mean of what the driver says ten times a second."""
+
+    def __init__(self) -> None:
+        self._percent: list[int] = []
+        self._why_not = ""
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Utilisation:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(SAMPLED_EVERY):
+            try:
+                self._percent.append(torch.cuda.utilization())
+            except ModuleNotFoundError:
+                self._why_not = "nvidia-ml-py is not installed"
+                return
+
+    def __str__(self) -> str:
+        if not self._percent:
+            return f"utilisation not known: {self._why_not or 'too short to look'}"
+        return f"utilisation {np.mean(self._percent):.0f} %"
 
 
 def efficiency(on: Material, repeats: int) -> Iterator[Row]:
@@ -57,30 +92,41 @@ def efficiency(on: Material, repeats: int) -> Iterator[Row]:
     """
     with tempfile.TemporaryDirectory() as folder:
         rows = write_slices(Path(folder), on)
-        settings = TrainingSettings(
-            steps=N_SLICES // 6, batch_size=6, select="last", checkpoint_every=10**6
-        )
-        case = Case(REDUCED, settings, "cpu", False, time.process_time)
+        settings = TrainingSettings(steps=N_SLICES // 6, batch_size=6, select="last")
+        running = RunningSettings(checkpoint_every=10**6)
+        timed = "processor time of the one process, which trains and loads"
+        case = Case(REDUCED, settings, running, "cpu", False, time.process_time, timed)
         for online, cache_mb in itertools.product((False, True), (0, 1024)):
-            how = replace(settings, cache_mb=cache_mb)
-            chosen = replace(case, settings=how, online=online)
+            how = replace(running, cache_mb=cache_mb)
+            chosen = replace(case, running=how, online=online)
             yield measure("reduced U-Net, one thread", chosen, rows, repeats)
         yield from on_gpu(case, rows, repeats)
 
 
 def on_gpu(case: Case, rows: SliceRows, repeats: int) -> Iterator[Row]:
     """The published network in mixed precision, with every core loading; or that it was not run."""
-    name, wanted = "published U-Net, bf16-mixed, one GPU", f">= {AT_LEAST['cuda']:.2f}"
+    name, wanted = "published U-Net (vgg11), bf16-mixed, one GPU", f">= {AT_LEAST['cuda']:.2f}"
     if not torch.cuda.is_available():
-        yield Row(f"{name}: {COMMAND}", "not run", "", "", wanted, None)
+        what = f"loader efficiency, {name}, samples/s, utilisation, memory: {COMMAND}"
+        yield Row(what, "not run", "", "", wanted, None)
         return
-    how = replace(
-        case.settings, steps=300, precision="bf16-mixed", workers=(os.cpu_count() or 2) - 1
-    )
-    case = Case(PUBLISHED, how, "cuda", False, time.perf_counter)
+    settings = replace(case.settings, steps=300, precision="bf16-mixed")
+    running = replace(case.running, workers=(os.cpu_count() or 2) - 1)
+    timed = f"the clock, {running.workers} processes load"
+    case = Case(PUBLISHED, settings, running, "cuda", False, time.perf_counter, timed)
     for online in (False, True):
-        row = measure(name, replace(case, online=online), rows, repeats)
-        yield replace(row, work=f"{row.work}; {torch.cuda.max_memory_allocated() / 2**20:.0f} MB")
+        chosen = replace(case, online=online)
+        row = measure(name, chosen, rows, repeats)
+        yield replace(row, work=f"{row.work}; {used_of(chosen, rows)}")
+
+
+def used_of(case: Case, rows: SliceRows) -> str:
+    """Utilisation of the GPU, and its memory at the most, in one more training on slices."""
+    torch.cuda.reset_peak_memory_stats()
+    order = BatchOrder(rows.groups, case.settings.batch_size)
+    with Utilisation() as utilisation:
+        train(case, slices_of(case, rows), order)
+    return f"{utilisation}, {torch.cuda.max_memory_allocated() / 2**20:.0f} MB"
 
 
 def measure(name: str, case: Case, rows: SliceRows, repeats: int) -> Row:
@@ -101,9 +147,11 @@ def measure(name: str, case: Case, rows: SliceRows, repeats: int) -> Row:
     ours, peer = found[1:].T
     ratio, low, high = peer.min() / ours.min(), (peer / ours).min(), (peer / ours).max()
     least = AT_LEAST[case.device]
+    kept = "kept in memory" if case.running.cache_mb else "decoded each time"
     return Row(
-        f"loader efficiency, {name}, {'cached' if case.settings.cache_mb else 'decoded each time'}"
-        f"{', augmented' if case.online else ''}, {n_samples / ours.min():.1f} samples/s",
+        "loader efficiency: a step on one batch at hand / on slices from the file, by "
+        f"{case.timed}; {name}, slices {kept}{', augmented' if case.online else ''}, "
+        f"{n_samples / ours.min():.1f} samples/s",
         f"{ours.min() / n_samples * 1e3:.1f} ms",
         f"{peer.min() / n_samples * 1e3:.1f} ms",
         f"{ratio:.3f} ({low:.3f}-{high:.3f})",
@@ -125,6 +173,7 @@ def train(case: Case, slices: Slices, order: BatchOrder) -> float:
             None,
             order,
             settings=case.settings,
+            running=case.running,
             fabric=fabric,
             checkpoint=Checkpoint(Path(folder, "checkpoint.pt"), "benchmark"),
             name="benchmark",
@@ -135,8 +184,7 @@ def train(case: Case, slices: Slices, order: BatchOrder) -> float:
 def slices_of(case: Case, rows: SliceRows) -> Slices:
     """Behind the network's door, CLAHE included."""
     online = OnlineSettings() if case.online else None
-    cache_mb = case.settings.cache_mb / max(1, case.settings.workers)
-    return Slices(rows, network_input, cache_mb=cache_mb, online=online)
+    return Slices(rows, network_input, cache_mb=case.running.worker_cache_mb, online=online)
 
 
 def write_slices(folder: Path, on: Material) -> SliceRows:

@@ -10,6 +10,7 @@ from lungaug import configuration, grid
 from lungaug.errors import SettingError
 
 SCHEMA = configuration.load_schema()
+PLAIN = {"encoder": "plain"}
 
 
 def plan(**config: Any) -> tuple[list[grid.Training], list[grid.Training]]:
@@ -75,6 +76,14 @@ def test_learning_curves_of_chosen_arms() -> None:
         (
             {"segmenters": ["maskrcnn"], "arms": ["none", "copypaste"]},
             ["segmenters[0]", "maskrcnn", "accepted first: unet"],
+        ),
+        (
+            {"segmenters": ["unet", "deeplabv3"], "train_segmenter": {"network": PLAIN}},
+            ["per_segmenter.deeplabv3.network.encoder", "missing", "'plain'"],
+        ),
+        (
+            {"segmenters": ["maskrcnn"], "train_segmenter": {"network": {"encoder": "vgg11"}}},
+            ["per_segmenter.maskrcnn.network.encoder", "'vgg11'", "resnet18"],
         ),
         (
             {"presence": True, "select": {"train": {"which": "nodule"}}},

@@ -17,9 +17,8 @@ from lungaug.store import Provenance, SliceWriter, empty_slices, slice_key
 from lungaug.training.settings import TrainingSettings
 
 NETWORK = SegmenterSettings("tu-lcnet_035", encoder_depth=3, decoder_channels=(8, 8, 8))
-TRAINING = TrainingSettings(
-    steps=6, batch_size=4, validate_every=2, checkpoint_every=2, learning_rate=1e-2
-)
+TRAINING = TrainingSettings(steps=6, batch_size=4, validate_every=2, learning_rate=1e-2)
+RUNNING = '{"checkpoint_every": 2}'
 SETTINGS = Settings(network=NETWORK, training=TRAINING)
 PROVENANCE = Provenance("test", "{}", "code")
 ROLES = {"train": "abcd", "validation": "ef", "test": "gh"}
@@ -55,6 +54,7 @@ class Cohort:
             "events": folder / "events",
             "settings": settings,
             "provenance": PROVENANCE,
+            "running": RUNNING,
             **changes,
         }
 

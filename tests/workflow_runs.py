@@ -65,7 +65,7 @@ class Copy:
         command += ["--workflow-profile", "none", "--show-failed-logs"]
         command += [*arguments, "--configfile", *(configs or (f"tests/config/{config}.yaml",))]
         done = subprocess.run(
-            command, cwd=self.root, capture_output=True, text=True, timeout=600, check=False
+            command, cwd=self.root, capture_output=True, text=True, timeout=1200, check=False
         )
         return Run(done.returncode, done.stdout + done.stderr)
 

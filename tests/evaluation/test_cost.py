@@ -82,3 +82,24 @@ def test_each_training_costs_once(tmp_path: Path) -> None:
         read_costs([path, path])
     with pytest.raises(InputError, match="no cost table"):
         read_costs([])
+
+
+def test_classifiers_and_generators_stand_behind_the_segmenters() -> None:
+    rows = costs(
+        {"segmenter": "copypaste", "arm": "generator", "samples_per_second": 0.0, "seconds": 0.0},
+        {"segmenter": "dcgan", "arm": "generator"},
+        {"segmenter": "dcgan", "arm": "generator", "fold": "cv1"},
+        {"segmenter": "presence"},
+        {"segmenter": "presence", "arm": "blur"},
+        {"segmenter": "unet"},
+    )
+    text = shown(cost_table(rows))
+    assert text[["segmenter", "arm", "trainings"]].to_numpy().tolist() == [
+        ["unet", "all", "1"],
+        ["presence", "all", "2"],
+        ["presence", "none", "1"],
+        ["presence", "blur", "1"],
+        ["copypaste", "generator", "1"],
+        ["dcgan", "generator", "2"],
+    ]
+    assert text.loc[4, "seconds"] == "0"

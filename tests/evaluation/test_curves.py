@@ -140,7 +140,8 @@ def test_the_summary_names_rates_and_segmenters() -> None:
     summary = summary_table(detection_tables(by_hand())[0], 2)
     assert summary["AP50"].item() == "0.42 (n=2)"
     titles = [list(block.columns) for _, block in summary_blocks(summary)]
-    assert titles[0] == ["arm", "patients", "slices", "lesions", "AP50", "FROC score"]
+    counts = ["patients with a lesion", "slices of all patients", "lesions"]
+    assert titles[0] == ["arm", *counts, "AP50", "FROC score"]
     assert titles[1] == ["arm", *(f"at {r}" for r in ("1/8", "1/4", "1/2", "1", "2", "4", "8"))]
     two = pd.concat([summary, summary.assign(segmenter="maskrcnn")])
     assert summary_blocks(two)[0][1].columns[0] == "segmenter"

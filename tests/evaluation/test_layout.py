@@ -111,6 +111,12 @@ def test_the_caption_says_who_chose_the_threshold() -> None:
     assert "No tested lesion of class LR4B" in text
 
 
+def test_the_caption_says_where_patients_are_guessed() -> None:
+    told = "one person may be two of them"
+    assert told in caption({"LR2": 6}, View(pseudo_patients=True), [])
+    assert told not in caption({"LR2": 6}, View(), [])
+
+
 def test_markdown_is_aligned_and_latex_is_escaped() -> None:
     main = main_of(6).assign(arm=["none", "online", "rotate_slice"])
     text = caption({"LR2": 6}, View(), ["LR4B"])

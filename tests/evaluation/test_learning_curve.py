@@ -95,7 +95,8 @@ def test_intervals_are_over_the_test_patients() -> None:
 def test_people_read_a_row_a_point() -> None:
     shown = main_rows(curve())
     assert shown["patients used"].tolist() == ["100 %", "100 %", "25 %", "100 %"]
-    assert shown["added a real one"].tolist() == ["0.50", "1.00", "0.00", "0.00"]
+    assert shown["asked ratio"].tolist() == ["0.5", "all", "all", "all"]
+    assert shown["slices added for a real one"].tolist() == ["0.50", "1.00", "0.00", "0.00"]
     assert shown["Dice"].str.match(r"0\.\d\d \[0\.\d\d, 0\.\d\d\]").all()
 
 

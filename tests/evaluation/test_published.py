@@ -36,6 +36,8 @@ def test_each_arm_has_both_rows_and_gaps_are_shown(tmp_path: Path) -> None:
         ("online", "published"): ("–", "–"),
     }
     assert "another test set" in caption(0.95)
+    assert "pseudo-patients" not in caption(0.95)
+    assert "pseudo-patients" in caption(0.95, pseudo_patients=True)
 
 
 def test_a_score_may_stand_in_two_tables(tmp_path: Path) -> None:

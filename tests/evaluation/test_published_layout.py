@@ -28,25 +28,33 @@ MODELS = ["unet", "deeplabv3", "maskrcnn"]
 NAMES = ["LR2", "LR3", "LR4A", "LR4B"]
 FEW = Resampling(seed=0, n_resamples=100)
 COMPARISONS = pd.DataFrame(columns=list(COMPARISON_COLUMNS))
+DIFFERENCES = [
+    "pooled Dice minus none",
+    "p against none (Holm)",
+    "pooled Dice minus online",
+    "p against online (Holm)",
+]
 
 
 def _dice(base: float, *, odd: int) -> list[float]:
     return [base + 0.06 * odd] * (1 + odd)
 
 
-def run_of_the_thesis(absent: str = "") -> dict[str, PublishedTable]:
+def run_of_the_thesis(absent: str = "", *, online: bool = True) -> dict[str, PublishedTable]:
     """Four patients a class, every other with two slices and better by 0.06; each arm and model is
-    better than the last by 0.02."""
+    better than the last by 0.02, and ``online`` than the first by 0.01."""
     pairs = [("unet", arm) for arm in [*ARMS, "metalung"]]
     pairs += [(model, arm) for model in MODELS[1:] for arm in ("none", "metalung")]
+    base = {pair: 0.2 + 0.02 * k for k, pair in enumerate(pairs)}
+    base |= {(model, "online"): 0.21 for model in MODELS if online}
     patients = {f"{name}{i}": name for name in NAMES if name != absent for i in range(4)}
     rows = [
         rows_of(
-            {p: _dice(0.2 + 0.02 * k, odd=int(p[-1]) % 2) for p in patients},
+            {p: _dice(value, odd=int(p[-1]) % 2) for p in patients},
             segmenter=segmenter,
             arm=arm,
         )
-        for k, (segmenter, arm) in enumerate(pairs)
+        for (segmenter, arm), value in base.items()
     ]
     values = patient_scores(pd.concat(rows, ignore_index=True), pd.Series(patients))
     shown = ("reference/", "standard/dice", "both/false_positives")
@@ -64,13 +72,14 @@ def thesis() -> dict[str, PublishedTable]:
 def test_the_thesis_has_three_tables_in_full(thesis: dict[str, PublishedTable]) -> None:
     assert list(thesis) == ["5", "7", "8"]
     five, seven, eight = (thesis[name].cells for name in "578")
-    assert [arm.split(" (")[0] for arm in five["arm"]] == ARMS
+    assert [arm.split(" (")[0] for arm in five["arm"]] == [*ARMS, "online"]
     assert list(seven["segmenter"]) == list(eight["segmenter"]) == MODELS
     by_class, overall = [f"Dice {name}" for name in NAMES], ["Dice", "IoU", "precision", "recall"]
     for cells, titles in ((five, [*by_class, *overall]), (seven, overall), (eight, by_class)):
-        ours = [c for c in cells.columns[:-2] if c not in ("segmenter", "arm")]
-        assert ours == [c for t in titles for c in (t, f"{t} (published)")]
-        assert not cells.drop(columns=cells.columns[-2:]).isin(["–", ""]).any(axis=None)
+        shown = [c for t in titles for c in (t, f"{t} (published)")]
+        assert [c for c in cells if c not in ("segmenter", "arm")] == [*shown, *DIFFERENCES]
+        published = cells[cells["arm"] != "online"] if "arm" in cells else cells
+        assert not published[shown].isin(["–", ""]).any(axis=None)
 
 
 def test_published_figures_stand_beside_ours(thesis: dict[str, PublishedTable]) -> None:
@@ -86,16 +95,32 @@ def test_published_figures_stand_beside_ours(thesis: dict[str, PublishedTable]) 
     assert mask["Dice LR2 (published)"] == "0.0000 → 0.2665"
 
 
-def test_our_paired_test_stands_beside(thesis: dict[str, PublishedTable]) -> None:
-    five = thesis["5"].cells.set_index("arm")
-    assert list(five.columns[-2:]) == ["pooled Dice minus none", "p (Holm)"]
-    assert five.loc["none"].iloc[-2:].to_list() == ["–", "–"]
-    assert five.loc["mixed"].iloc[-2].startswith("+0.18")
-    assert five.loc["mixed"].iloc[-1] == "<0.001"
-    # The other models have one comparison each, so that nothing is corrected.
-    seven = thesis["7"].cells.set_index("segmenter")
-    assert seven.loc["maskrcnn"].iloc[-2].startswith("+0.02")
-    assert seven.loc["maskrcnn"].iloc[-1] == "<0.001"
+def test_an_arm_that_was_not_published_stands_below_with_ours_alone(
+    thesis: dict[str, PublishedTable],
+) -> None:
+    own = thesis["5"].cells.set_index("arm").loc["online"]
+    assert own["Dice"].startswith("0.25 [")
+    assert (own[[name for name in own.index if name.endswith("(published)")]] == "–").all()
+    # MetaLung stands in two other tables of the publication.
+    assert "metalung" not in set(thesis["5"].cells["arm"])
+
+
+def test_our_paired_tests_against_both_baselines_stand_beside(
+    thesis: dict[str, PublishedTable],
+) -> None:
+    five = thesis["5"].cells.set_index("arm")[DIFFERENCES]
+    assert five.loc["none"].to_list() == ["–"] * 4
+    assert [cell[:5] for cell in five.loc["mixed"]] == ["+0.18", "<0.00", "+0.17", "<0.00"]
+    assert five.loc["online"].str[:5].to_list() == ["+0.01", "<0.00", "–", "–"]
+    seven = thesis["7"].cells.set_index("segmenter")[DIFFERENCES]
+    assert [cell[:5] for cell in seven.loc["unet"]] == ["+0.20", "<0.00", "+0.19", "<0.00"]
+    assert "differences are those of metalung" in thesis["7"].caption
+
+
+def test_without_online_there_is_one_baseline() -> None:
+    for table in run_of_the_thesis(online=False).values():
+        assert [c for c in table.cells if c in DIFFERENCES] == DIFFERENCES[:2]
+        assert list(table.blocks[-1][1].columns[1:]) == DIFFERENCES[:2]
 
 
 def test_exchanged_labels_are_told(thesis: dict[str, PublishedTable]) -> None:

@@ -89,6 +89,18 @@ def test_learning_curves_are_over_patients_and_over_added_slices() -> None:
     assert lines(figure, 1) == [([0.0, 0.5, 1.0], [0.5, 0.6, 0.7])]
 
 
+@pytest.mark.parametrize(("baseline", "begun"), [("online", [0.4]), ("none", [])])
+def test_curves_with_online_augmentation_begin_there_or_not_at_all(
+    baseline: str, begun: list[float]
+) -> None:
+    table = learning()
+    added = table[table["arm"] == "mirror"].assign(arm="mirror+online")
+    bare = table[table["arm"] == "none"].assign(arm=baseline, estimate=0.4)
+    figure = charts.learning_curve_figure(pd.concat([added, bare]))
+    xs = [0.0, 0.5, 1.0][1 - len(begun) :]
+    assert lines(figure, 1) == [(xs, [*begun, 0.6, 0.7])]
+
+
 def test_roc_is_drawn_over_the_diagonal() -> None:
     rates = np.linspace(0, 1, 5)
     table = pd.DataFrame({"arm": "none", "false_positive_rate": rates, "sensitivity": rates**0.5})

@@ -12,10 +12,19 @@ import torch
 from torch import Tensor
 
 from generators.small_crops import circumstances
-from lungaug.generators.loop import FitError, batch_index, learn, make_mixed_fabric, saved_phases
+from lungaug.generators import loop
+from lungaug.generators.loop import (
+    FitError,
+    batch_index,
+    effort_of,
+    learn,
+    make_mixed_fabric,
+    saved_phases,
+)
 from lungaug.generators.protocol import FitRun
 from lungaug.generators.settings import BudgetSettings
 from lungaug.training.checkpoint import seed_generators
+from lungaug.training.cost import Effort
 
 BUDGET = BudgetSettings(steps=10, batch_size=4, log_every=4, checkpoint_every=3)
 
@@ -75,6 +84,37 @@ def test_an_interrupted_walk_ends_where_a_whole_one_does(tmp_path: Path, stop: i
     resumed = Walk()
     assert learn(resumed, 12, BUDGET, run) == expected
     assert resumed.position == whole.position
+
+
+class Slow(Walk):
+    """A step takes a second by the clock, drawing a sheet an hour."""
+
+    now = 0.0
+
+    def learn(self, index: Tensor, step: int) -> Mapping[str, Tensor]:
+        losses = super().learn(index, step)
+        Slow.now += 1
+        return losses
+
+    def observe(self, step: int, run: FitRun) -> Mapping[str, Any]:
+        Slow.now += 3600
+        return {}
+
+
+def test_effort_is_that_of_all_runs_and_phases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: Slow.now)
+    run = circumstances(checkpoint=tmp_path / "saved.pt")
+    with pytest.raises(KeyboardInterrupt):
+        learn(Slow(5), 12, BUDGET, run, phase="first")
+    Slow.now += 1e6
+    # The steps since the last checkpoint, the third's, are made and counted anew.
+    learn(Slow(), 12, BUDGET, run, phase="first")
+    assert effort_of(run) == Effort(steps=10, samples=40, seconds=10)
+    learn(Slow(), 3, BUDGET, run, phase="second")
+    assert effort_of(run) == Effort(steps=20, samples=40 + 30, seconds=20)
+    assert effort_of(circumstances()) == Effort()
 
 
 def test_a_second_phase_starts_as_it_does_without_a_checkpoint(tmp_path: Path) -> None:

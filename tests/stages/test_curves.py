@@ -55,6 +55,7 @@ def test_files_and_columns(made: tuple[Path, list[Path]], tmp_path: Path) -> Non
     assert tables["sizes.tsv"]["n_lesions"].max() > 0
     text = (tmp_path / "detection.md").read_text()
     assert "FROC score" in text
+    assert "pseudo-patients" not in text
     assert r"95 \%" in (tmp_path / "detection.tex").read_text()
 
 
@@ -69,7 +70,10 @@ def test_same_bytes_in_any_order(made: tuple[Path, list[Path]], tmp_path: Path) 
 def test_silent_segmenters_and_unknown_spacing(tmp_path: Path) -> None:
     root = tmp_path / "phantom"
     plan = Plan(seeds=1, n_slices=1, arms=("none",), silent=True, spacing_mm=float("nan"))
-    run(root, build(root, plan)["metrics"], tmp_path, sizes_mm=(10.0,))
+    told = {"sizes_mm": (10.0,), "pseudo_patients": True}
+    run(root, build(root, plan)["metrics"], tmp_path, **told)
+    for kind in ("md", "tex"):
+        assert "pseudo-patients" in (tmp_path / f"detection.{kind}").read_text()
     detection = pd.read_csv(tmp_path / "detection.tsv", sep="\t")
     assert (detection["estimate"] == 0).all()
     sizes = pd.read_csv(tmp_path / "sizes.tsv", sep="\t")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,8 @@ from published_figures import write_published
 from synthetic_results import MADE_BY, Plan, build
 
 THESIS = Path(__file__).resolve().parents[2] / "workflow/presets/thesis.tables.tsv"
+FILES = ["published.md", "published.tex", "published.tsv"]
+TABLES = ("table5", "table7", "table8")
 
 
 @pytest.fixture(scope="module")
@@ -28,21 +31,21 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "tables"
 
 
-def run(scored: Path, told: Path, output: Path) -> list[str]:
+def run(scored: Path, told: Path, output: Path, **settings: Any) -> list[str]:
     published.run(
         scores=scored / "scores.tsv",
         comparisons=scored / "comparisons.tsv",
         published=told,
         output=output,
-        settings=published.Settings(),
+        settings=published.Settings(**settings),
         provenance=MADE_BY,
     )
     return sorted(path.name for path in output.iterdir())
 
 
 def test_the_tables_that_the_file_names_are_written(scored: Path, tmp_path: Path) -> None:
-    expected = {f"table{n}.{kind}" for n in "578" for kind in ("tsv", "md", "tex")}
-    assert set(run(scored, THESIS, tmp_path)) == {"published.md", "published.tsv", *expected}
+    expected = {f"{name}.{kind}" for name in TABLES for kind in ("tsv", "md", "tex")}
+    assert set(run(scored, THESIS, tmp_path)) == {*FILES, *expected}
     seven = (tmp_path / "table7.tsv").read_text().splitlines()
     assert seven[0].split("\t")[:3] == ["segmenter", "Dice", "Dice (published)"]
     assert seven[1].startswith("unet\t0.")
@@ -54,7 +57,20 @@ def test_the_tables_that_the_file_names_are_written(scored: Path, tmp_path: Path
 
 def test_a_file_without_tables_is_shown_as_before(scored: Path, tmp_path: Path) -> None:
     told = write_published(tmp_path, "unet\tnone\tdice\tpooled\t0.3709\n")
-    assert run(scored, told, tmp_path / "out") == ["published.md", "published.tsv"]
+    assert run(scored, told, tmp_path / "out") == FILES
     text = (tmp_path / "out" / "published.md").read_text()
     assert "0.3709" in text
     assert "unless the run is on the published data" in " ".join(text.split())
+    latex = (tmp_path / "out" / "published.tex").read_text()
+    assert latex.startswith(r"\begin{table}")
+    assert "unet & none & published & 0.3709" in latex
+    assert latex.count("{") == latex.count("}")
+
+
+def test_pseudo_patients_are_told_beside_every_table(scored: Path, tmp_path: Path) -> None:
+    run(scored, THESIS, tmp_path / "known")
+    run(scored, THESIS, tmp_path / "guessed", pseudo_patients=True)
+    for folder, expected in (("known", set()), ("guessed", {"published", *TABLES})):
+        for kind in ("md", "tex"):
+            files = (tmp_path / folder).glob(f"*.{kind}")
+            assert {f.stem for f in files if "pseudo-patients" in f.read_text()} == expected

@@ -46,6 +46,7 @@ def test_files_and_columns(made: tuple[Path, dict[str, Any]], tmp_path: Path) ->
     text = (tmp_path / "main.md").read_text()
     assert "LR1 5, LR2 5, LR4B 5" in text
     assert "Convention 'standard'" in " ".join(text.split())
+    assert "pseudo-patients" not in text
 
 
 def test_same_bytes_in_any_order(made: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_two_segmenters_and_fixed_thresholds_read_well(tmp_path: Path) -> None:
     root = tmp_path / "phantom"
     plan = Plan(segmenters=("unet", "maskrcnn"), n_slices=1, seeds=1, roles=("test",))
     inputs = build(root, plan)
-    run(root, inputs["metrics"], root / "tables", threshold=0.5)
+    run(root, inputs["metrics"], root / "tables", threshold=0.5, pseudo_patients=True)
     main = pd.read_csv(root / "tables" / "main.tsv", sep="\t")
     names = list(zip(main["segmenter"], main["arm"], strict=True))
     arms = ["none", "online", "metalung"]
@@ -85,6 +86,8 @@ def test_two_segmenters_and_fixed_thresholds_read_well(tmp_path: Path) -> None:
     text = (root / "tables" / "main.md").read_text()
     assert text.count("| segmenter | arm") == 4
     assert "from probability 0.5 on, fixed beforehand" in " ".join(text.split())
+    assert "pseudo-patients" in text
+    assert "pseudo-patients" in (root / "tables" / "main.tex").read_text()
 
 
 def test_unknown_spacing_leaves_millimetres_out(tmp_path: Path) -> None:

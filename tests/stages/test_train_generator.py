@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from generators.small_crops import blobs
+from generators.small_crops import TINY, blobs
 from lungaug.cohort import write_rows
 from lungaug.crops import Crops, write_crops
 from lungaug.errors import FileFormatError, InputError, LeakageError, SettingError
+from lungaug.evaluation.cost import cost_table, read_costs, shown
 from lungaug.generators import dcgan, factory
+from lungaug.generators.conditions import Seen
 from lungaug.settings import as_mapping, from_mapping
 from lungaug.stages.train_generator import Settings, run, write_history
 from lungaug.store import Provenance, SliceFile
@@ -52,6 +54,7 @@ def arguments(
         "model": folder / "out" / "model.pt",
         "history": folder / "out" / "history.tsv",
         "sheets": folder / "out" / "sheets",
+        "cost": folder / "cost.tsv",
         "checkpoint": folder / "checkpoints" / "fixed.dcgan.pt",
         "settings": settings,
         "provenance": Provenance("train_generator", json.dumps(as_mapping(settings)), "code"),
@@ -116,6 +119,9 @@ def test_generators_that_learn_no_network_are_fitted_too(tmp_path: Path, generat
     assert factory.load(tmp_path / "out" / "model.pt").name == generator
     assert (tmp_path / "out" / "history.tsv").read_text().startswith("phase\tstep\tepoch")
     assert (tmp_path / "out" / "sheets" / "final.png").is_file()
+    cost = cost_of(tmp_path)
+    assert cost[["steps", "samples", "seconds", "n_parameters"]].tolist() == [0, 0, 0, 0]
+    assert cost["peak_mb"] > 50
 
 
 def test_equal_runs_write_equal_bytes(made: Path, tmp_path: Path) -> None:
@@ -143,12 +149,39 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, stop: int, **arguments_of_run: 
     return len(steps)
 
 
+def cost_of(folder: Path) -> Any:
+    return read_costs([folder / "cost.tsv"]).iloc[0]
+
+
+def test_cost_is_that_of_a_generator(made: Path) -> None:
+    cost = cost_of(made)
+    assert cost[["fold", "arm", "segmenter", "seed"]].tolist() == ["fixed", "generator", "dcgan", 0]
+    assert (cost["steps"], cost["samples"]) == (6, 6 * 4)
+    assert cost["seconds"] > 0
+    crops = blobs(20)
+    seen = Seen.of(crops, SETTINGS.dcgan.min_nodules)
+    networks = [kind(SETTINGS.dcgan, seen, 32) for kind in (dcgan.Drawer, dcgan.Judge)]
+    weights = [weight for network in networks for weight in network.parameters()]
+    assert cost["n_parameters"] == sum(weight.numel() for weight in weights)
+    assert list(shown(cost_table(read_costs([made / "cost.tsv"])))["arm"]) == ["generator"]
+
+
+def test_both_phases_of_a_vqvae_cost(tmp_path: Path) -> None:
+    run(**arguments(tmp_path, settings=replace(SETTINGS, vqvae=TINY.vqvae), generator="vqvae"))
+    cost = cost_of(tmp_path)
+    assert (cost["steps"], cost["samples"]) == (2 + 2, 4 * 4)
+    fitted = factory.load(tmp_path / "out" / "model.pt").generator._whole()
+    weights = [*fitted.autoencoder.parameters(), *fitted.prior.parameters()]
+    assert cost["n_parameters"] == sum(weight.numel() for weight in weights)
+
+
 def test_an_interrupted_fit_goes_on_and_ends_the_same(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupted(monkeypatch, 5, **arguments(tmp_path))
     assert not (tmp_path / "out" / "model.pt").exists()
     assert interrupted(monkeypatch, -1, **arguments(tmp_path)) == 2
+    assert cost_of(tmp_path)["steps"] == 6
     for name in ("model.pt", "history.tsv", "sheets/final.png"):
         assert (tmp_path / "out" / name).read_bytes() == (made / "out" / name).read_bytes()
 

@@ -15,15 +15,17 @@ import torch
 
 from lungaug.cohort import read_table, write_table
 from lungaug.errors import FileFormatError, InputError, LeakageError, SettingError
+from lungaug.evaluation.cost import read_costs
 from lungaug.evaluation.presence import PRESENCE_COLUMNS
 from lungaug.evaluation.roc import auc
 from lungaug.segmenters.presence import Presence
 from lungaug.segmenters.presence_settings import PresenceSettings
 from lungaug.settings import from_mapping
-from lungaug.stages.train_presence import HISTORY_COLUMNS, Settings, run
+from lungaug.stages.train_presence import Settings, run
 from lungaug.store import Provenance, SliceFile, SliceWriter
 from lungaug.training import loop
-from tiny_training import PROVENANCE, TRAINING, Cohort, edit_table, write_cohort
+from lungaug.training.checkpoint import Checkpoint
+from tiny_training import PROVENANCE, RUNNING, TRAINING, Cohort, edit_table, write_cohort
 
 NETWORK = PresenceSettings("plain", encoder_depth=3, channels=(16, 8, 8))
 SETTINGS = Settings(network=NETWORK, training=TRAINING)
@@ -78,10 +80,12 @@ def arguments(cohort: Cohort, folder: Path, **changes: Any) -> dict[str, Any]:
         "model": folder / "model.pt",
         "history": folder / "history.tsv",
         "presence": folder / "presence.tsv",
+        "cost": folder / "cost.tsv",
         "checkpoint": folder / "checkpoints" / "none.pt",
         "events": folder / "events",
         "settings": SETTINGS,
         "provenance": PROVENANCE,
+        "running": RUNNING,
         **changes,
     }
 
@@ -124,7 +128,7 @@ def test_every_held_out_slice_has_a_probability(cohort: Cohort, trained: Path) -
 
 def test_the_kept_step_has_the_highest_auc_on_validation(trained: Path) -> None:
     history = read_table(trained / "history.tsv")
-    assert list(history.columns) == list(HISTORY_COLUMNS)
+    assert "validation_dice" not in history
     assert history["step"].tolist() == [2, 4, 6]
     kept = history[history["best"] == 1]
     assert len(kept) == 1
@@ -133,6 +137,22 @@ def test_the_kept_step_has_the_highest_auc_on_validation(trained: Path) -> None:
     columns = (found[name] for name in ("probability", "present", "patient"))
     assert auc(*columns) == pytest.approx(kept["validation_auc"].iloc[0], abs=1e-6)
     assert not list((trained / "checkpoints").iterdir())
+
+
+def test_cost_is_that_of_a_classifier(cohort: Cohort, trained: Path) -> None:
+    cost = read_costs([trained / "cost.tsv"]).iloc[0]
+    fold = cohort.slices.parent.name
+    assert cost[["fold", "arm", "segmenter"]].tolist() == [fold, "none", "presence"]
+    assert (cost["steps"], cost["samples"]) == (6, 6 * 4)
+    weights = Presence(NETWORK, positive_weight=1.0).parameters()
+    assert cost["n_parameters"] == sum(weight.numel() for weight in weights)
+
+
+def test_how_it_runs_changes_no_output(cohort: Cohort, trained: Path, tmp_path: Path) -> None:
+    running = '{"cache_mb": 0, "checkpoint_every": 5, "tensorboard": true}'
+    run(**arguments(cohort, tmp_path, running=running))
+    assert outputs(tmp_path) == outputs(trained)
+    assert list((tmp_path / "events").iterdir())
 
 
 def test_the_model_gives_those_probabilities(cohort: Cohort, trained: Path) -> None:
@@ -206,6 +226,27 @@ def test_a_checkpoint_of_another_training_is_not_used(
             with pytest.raises(KeyboardInterrupt):
                 run(**options)
     assert "ignored: of other settings, code or data" in caplog.text
+
+
+def test_other_bytes_in_a_file_of_weights_are_another_training(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, found = tmp_path / "weights.pt", []
+    network = replace(NETWORK, weights=str(file))
+    given = arguments(cohort, tmp_path, settings=replace(SETTINGS, network=network))
+    with pytest.raises(InputError, match=r"weights\.pt: no such file"):
+        run(**given)
+
+    def stop(self: Any, path: Path, identity: str) -> None:
+        found.append(identity)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "__init__", stop)
+    for content in (b"one", b"two", b"two"):
+        file.write_bytes(content)
+        with pytest.raises(KeyboardInterrupt):
+            run(**given)
+    assert found[0] != found[1] == found[2]
 
 
 def test_test_slices_are_opened_only_when_the_model_is_written(

@@ -18,6 +18,7 @@ from lungaug.stages.train_segmenter import DETECTION_COLUMNS, run
 from lungaug.store import Provenance, SliceFile, slice_key
 from lungaug.training import loop
 from lungaug.training.arm_tables import identity_of, read_tables, seeds_of
+from lungaug.training.checkpoint import Checkpoint
 from lungaug.training.data import SliceRows
 from tiny_training import NETWORK, SETTINGS, Cohort, edit_table, with_training, write_cohort
 
@@ -168,19 +169,69 @@ def test_killed_and_started_again_it_writes_the_same_bytes(
         {"online": "yes"},
         {"provenance": Provenance("test", "{}", "other code")},
         {"settings": with_training(steps=7)},
+        {"weights": "one"},
     ],
 )
 def test_the_identity_of_a_training(cohort: Cohort, tmp_path: Path, change: Any) -> None:
-    def identity(**changes: Any) -> str:
+    def identity(weights: str = "", **changes: Any) -> str:
         given = cohort.arguments(tmp_path, **changes)
         tables = read_tables(given["arm"], given["slices"])
         settings, provenance = given["settings"], given["provenance"]
         provenance = replace(provenance, settings=str(settings))
         training = ["unet", given["seed_index"], given["online"]]
-        return identity_of(tables, cohort.root, provenance, training)
+        file = tmp_path / "weights.pt"
+        file.write_text(weights)
+        return identity_of(tables, cohort.root, provenance, training, file if weights else None)
 
     assert identity() == identity()
     assert identity() != identity(**change)
+    assert identity(weights="one") == identity(weights="one") != identity(weights="two")
+
+
+def identities(monkeypatch: pytest.MonkeyPatch, *runs: Any) -> list[str]:
+    """Those of the checkpoints of some runs, none of which trains."""
+    found: list[str] = []
+
+    def stop(self: Checkpoint, path: Path, identity: str) -> None:
+        found.append(identity)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "__init__", stop)
+    for given in runs:
+        with pytest.raises(KeyboardInterrupt):
+            run(**given)
+    return found
+
+
+def test_how_it_runs_is_no_part_of_the_identity(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = ("{}", '{"workers": 1, "cache_mb": 0, "checkpoint_every": 9, "tensorboard": true}')
+    one, other = identities(monkeypatch, *(cohort.arguments(tmp_path, running=way) for way in ways))
+    assert one == other
+
+
+def test_how_it_runs_changes_no_output(cohort: Cohort, trained: Path, tmp_path: Path) -> None:
+    run(**cohort.arguments(tmp_path, running='{"cache_mb": 0, "tensorboard": true}'))
+    assert outputs(tmp_path) == outputs(trained)
+    assert list((tmp_path / "events").iterdir())
+    assert not (trained / "events").exists()
+
+
+def test_other_bytes_in_a_file_of_weights_are_another_training(
+    cohort: Cohort, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "weights.pt"
+    settings = replace(SETTINGS, network=replace(NETWORK, weights=str(file)))
+    given = cohort.arguments(tmp_path, settings)
+    with pytest.raises(InputError, match=r"weights\.pt: no such file"):
+        run(**given)
+    found = []
+    for content in (b"one", b"two"):
+        file.write_bytes(content)
+        with pytest.MonkeyPatch.context() as patch:
+            found += identities(patch, given)
+    assert found[0] != found[1]
 
 
 def test_test_slices_are_opened_only_when_the_model_is_written(
@@ -280,6 +331,8 @@ def test_no_validation_patients(own_cohort: Cohort, tmp_path: Path) -> None:
         ({"segmenter": "unett"}, "segmenter: got 'unett'"),
         ({"online": "maybe"}, "online: got 'maybe'; accepted: yes, no"),
         ({"device": "tpu"}, "device: got 'tpu'"),
+        ({"running": '{"workers": "two"}'}, "running.workers: got 'two'"),
+        ({"settings": with_training(nodes=2)}, "nodes: got 2, which needs 2 processes"),
         ({"settings": with_training(precision="16-mixed")}, "'16-mixed', which needs a GPU"),
         ({"settings": replace(SETTINGS, network=replace(NETWORK, encoder="vgg12"))}, "vgg11"),
     ],

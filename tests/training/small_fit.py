@@ -18,7 +18,7 @@ from lungaug.training.devices import make_fabric, reproducible
 from lungaug.training.loop import Fit, fit
 from lungaug.training.losses import bce_dice
 from lungaug.training.order import BatchOrder
-from lungaug.training.settings import OnlineSettings, TrainingSettings
+from lungaug.training.settings import OnlineSettings, RunningSettings, TrainingSettings
 from tiny_training import TRAINING, Cohort
 
 EVERYTHING: dict[str, Any] = {
@@ -29,16 +29,10 @@ EVERYTHING: dict[str, Any] = {
     "schedule": "poly",
     "precision": "bf16-mixed",
 }
+KILLED = replace(TRAINING, steps=200, learning_rate=0.1, validate_every=10, **EVERYTHING)
+SHARED = replace(TRAINING, steps=8, validate_every=4, devices=2)
 # A checkpoint a step, so that a kill often falls into one.
-KILLED = replace(
-    TRAINING,
-    steps=200,
-    learning_rate=0.1,
-    validate_every=10,
-    checkpoint_every=1,
-    **EVERYTHING,
-)
-SHARED = replace(TRAINING, steps=8, validate_every=4, checkpoint_every=4, devices=2)
+EVERY_STEP = RunningSettings(checkpoint_every=1)
 
 
 class Small(nn.Module):
@@ -98,6 +92,7 @@ def fit_small(
     *,
     validate: bool = True,
     network: type[Small] = Small,
+    running: RunningSettings = EVERY_STEP,
     **options: Any,
 ) -> Fit:
     """Train with augmentation."""
@@ -111,6 +106,7 @@ def fit_small(
         Slices(held_out, network_input) if validate else None,
         BatchOrder(rows.groups, settings.batch_size),
         settings=settings,
+        running=running,
         fabric=fabric,
         checkpoint=checkpoint,
         name="test",

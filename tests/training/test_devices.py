@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from lungaug.errors import SettingError
-from lungaug.training.devices import make_fabric, reproducible
+from lungaug.training import devices
+from lungaug.training.devices import make_fabric, reproducible, start_fabric
+from lungaug.training.settings import RunningSettings
 from tiny_training import TRAINING
 
 
@@ -32,6 +34,69 @@ def test_half_precision_needs_a_gpu() -> None:
 def test_processes_share_a_batch() -> None:
     with pytest.raises(SettingError, match="batch_size: got 4; accepted: a multiple of the 3"):
         replace(TRAINING, devices=3)
+
+
+ALONE: dict[str, str] = {}
+SLURM = {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train"}
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "4"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "n_started"),
+    [
+        (ALONE, 1),
+        ({**SLURM, "SLURM_NTASKS": "2"}, 2),
+        # Fabric does not count the tasks of an interactive session: nobody starts them.
+        ({**SLURM, "SLURM_JOB_NAME": "interactive"}, 1),
+        ({**TORCHRUN, "WORLD_SIZE": "8"}, 8),
+        ({**TORCHRUN, "WORLD_SIZE": "1", "SLURM_NTASKS": "4"}, 1),
+    ],
+)
+def test_several_nodes_need_a_process_each(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], n_started: int
+) -> None:
+    surroundings(monkeypatch, environment)
+    message = rf"nodes: got 2, which needs 4 .*, and {n_started} was.*accepted: 1, or .* srun .*run"
+    with pytest.raises(SettingError, match=message):
+        make_fabric("cpu", devices=2, nodes=2)
+
+
+@pytest.mark.parametrize("environment", [SLURM, TORCHRUN])
+def test_several_nodes_where_all_processes_were_started(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    launched: list[dict[str, Any]] = []
+    surroundings(monkeypatch, environment)
+    monkeypatch.setattr(devices, "Fabric", lambda **options: launched.append(options) or Launched())
+    start_fabric("cpu", replace(TRAINING, devices=2, nodes=2))
+    assert [(each["devices"], each["num_nodes"]) for each in launched] == [(2, 2)]
+
+
+class Launched:
+    is_global_zero = True
+
+    def launch(self) -> None:
+        pass
+
+
+def surroundings(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    """What a launcher has left, and nothing else of one."""
+    for name in {*SLURM, *TORCHRUN}:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_how_it_runs_is_read_from_json() -> None:
+    assert RunningSettings.of("{}") == RunningSettings()
+    assert RunningSettings.of('{"workers": 4}').worker_cache_mb == 256
+    for text, words in (
+        ("{", r"running: got '\{'; accepted: JSON"),
+        ('{"steps": 1}', "running.steps: unknown setting; accepted: workers, cache_mb"),
+        ('{"workers": -1}', "running.workers: got -1; accepted: at least 0"),
+    ):
+        with pytest.raises(SettingError, match=words):
+            RunningSettings.of(text)
 
 
 def test_reproducible_puts_everything_back() -> None:

@@ -21,11 +21,12 @@ from lungaug.training.history import write_history
 from lungaug.training.loop import Fit, TrainingError
 from lungaug.training.optimisation import learning_rate
 from lungaug.training.order import BatchOrder
-from lungaug.training.settings import TrainingSettings
+from lungaug.training.settings import RunningSettings, TrainingSettings
 from tiny_training import TRAINING, Cohort, write_cohort
-from training.small_fit import EVERYTHING, Small, fit_small
+from training.small_fit import EVERY_STEP, EVERYTHING, Small, fit_small
 
-TEN = replace(TRAINING, steps=10, validate_every=4, checkpoint_every=3)
+TEN = replace(TRAINING, steps=10, validate_every=4)
+EVERY_THIRD = RunningSettings(checkpoint_every=3)
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +44,13 @@ def train(cohort: Cohort, tmp_path: Path) -> Iterator[Callable[..., Fit]]:
         settings: TrainingSettings = TEN,
         validate: bool = True,
         identity: str = "same",
+        running: RunningSettings = EVERY_THIRD,
         **options: Any,
     ) -> Fit:
         checkpoint = Checkpoint(tmp_path / "checkpoint.pt", identity)
         fabric = fabrics[settings.precision]
-        return fit_small(cohort, settings, checkpoint, fabric, validate=validate, **options)
+        options |= {"validate": validate, "running": running}
+        return fit_small(cohort, settings, checkpoint, fabric, **options)
 
     with reproducible(1, fabric):
         yield run
@@ -115,12 +118,18 @@ def test_patience_counts_validations_since_the_best(
 def test_patience_goes_on_where_it_stood(train: Callable[..., Fit]) -> None:
     scores = [(0.5, 0.6), (0.5, 0.5), (0.5, 0.4)]
     judge = validate_as(scores)
-    settings = replace(TEN, patience=2, validate_every=2, checkpoint_every=1)
+    settings = replace(TEN, patience=2, validate_every=2)
     with pytest.MonkeyPatch.context() as patch:
         die_at(5, patch)
         with pytest.raises(KeyboardInterrupt):
-            train(settings, judge=judge)
-    assert train(settings, judge=judge).n_steps == 6
+            train(settings, judge=judge, running=EVERY_STEP)
+    assert train(settings, judge=judge, running=EVERY_STEP).n_steps == 6
+
+
+def test_how_it_runs_changes_no_bit(train: Callable[..., Fit]) -> None:
+    whole = train()
+    other = RunningSettings(workers=1, checkpoint_every=7)
+    assert_same_fit(whole, train(running=other, identity="other"))
 
 
 def test_what_is_validated_and_kept_is_the_average(train: Callable[..., Fit]) -> None:
@@ -356,9 +365,14 @@ def test_rates() -> None:
     assert rates == pytest.approx([0.0025, 0.005, 0.01, 0.01, 0.005, 0.0])
 
 
-def test_history_is_a_table(train: Callable[..., Fit], tmp_path: Path) -> None:
+@pytest.mark.parametrize("score", ["validation_dice", "validation_auc"])
+def test_history_is_a_table(train: Callable[..., Fit], tmp_path: Path, score: str) -> None:
     fitted = train()
-    write_history(tmp_path / "history.tsv", fitted.history, fitted.step)
+    write_history(tmp_path / "history.tsv", fitted.history, fitted.step, score)
     table = read_table(tmp_path / "history.tsv")
+    losses = ["train_loss", "validation_loss"]
+    assert list(table.columns) == ["step", "epoch", *losses, score, "learning_rate", "best"]
+    scores = [row.validation_dice for row in fitted.history]
+    assert table[score].tolist() == pytest.approx(scores, abs=1e-5)
     assert table["step"].tolist() == [4, 8, 10]
     assert table.loc[table["best"] == 1, "step"].tolist() == [fitted.step]

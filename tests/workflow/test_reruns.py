@@ -92,6 +92,13 @@ def test_a_setting_of_one_operation_reruns_that_operation_only(copy: Copy) -> No
     assert (jobs["arm"], jobs["train_segmenter"]) == (1, 1)
 
 
+def test_how_trainings_run_reruns_nothing(copy: Copy) -> None:
+    running = "running: {workers: 1, cache_mb: 9, checkpoint_every: 3, tensorboard: true}"
+    copy.edit("tests/config/tiny.yaml", "split:", f"{running}\nsplit:")
+    run = copy.snakemake("--dry-run")
+    assert (run.status, run.jobs) == (0, Counter()), run.output
+
+
 def test_changed_ingest_reruns_what_follows_and_then_settles(copy: Copy) -> None:
     """Both checkpoints stand when the run starts, and one of them must be made again."""
     path = copy.root / "workflow" / "lungaug" / "stages" / "ingest.py"

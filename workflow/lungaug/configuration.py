@@ -34,6 +34,7 @@ _Validator = jsonschema.validators.extend(  # type: ignore[no-untyped-call]
 )
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(:-(?P<default>[^}]*))?\}")
 _PHANTOM_KEY = "phantom.key"
+_TORCHVISION = ("resnet", "resnext", "wide_resnet")
 _WITHOUT_ENCODER = ("maskrcnn", "swinunet")
 
 
@@ -249,6 +250,20 @@ def _training_faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> It
     }
     for where, section in sections.items():
         yield from _section_faults(where, section["network"], section["training"])
+    for name in sorted(
+        {training.segmenter for training in trainings(config, arms(config, schema))}
+    ):
+        network = merged(config["train_segmenter"], own.get(name, {}))["network"]
+        yield from _encoder_faults(name, network["encoder"])
+
+
+def _encoder_faults(segmenter: str, encoder: str) -> Iterator[str]:
+    """What the names alone tell; whether an encoder exists is for its library to say."""
+    where = f"train_segmenter.per_segmenter.{segmenter}.network.encoder"
+    if encoder == "plain" and segmenter not in ("unet", "swinunet"):
+        yield f"{where}: missing; 'plain', which all segmenters get here, is of unet alone"
+    if segmenter == "maskrcnn" and not encoder.startswith(_TORCHVISION):
+        yield f"{where}: got {encoder!r}; accepted for maskrcnn: resnet18, resnet50 and the like"
 
 
 def _section_faults(

@@ -44,7 +44,8 @@ if IS_PHANTOM:
         "masks": f"{made}/masks",
     }
 REPORT_TEXT = LIBRARY / "report"
-# Paths and the device are no settings: through the environment they make nothing stale.
+# Paths, the device and how trainings run are no settings: through the environment they make
+# nothing stale.
 os.environ.update(
     LUNGAUG_RESULTS=RESULTS,
     LUNGAUG_PRIVATE=PRIVATE,
@@ -54,6 +55,7 @@ os.environ.update(
     LUNGAUG_SHEET=SOURCE["sheet"] or "",
     LUNGAUG_MASKS=SOURCE["masks"] or "",
     LUNGAUG_DEVICE=CONFIG["device"],
+    LUNGAUG_RUNNING=json.dumps(CONFIG["running"]),
     LUNGAUG_TEXT=str(REPORT_TEXT),
 )
 
@@ -107,12 +109,10 @@ def generator_settings(generator):
     return settings("train_generator", without=others)
 
 
-def segmenter_code(segmenter):
+def training_code(stage, segmenter):
     """The code of networks that stand in a file of their own does not count for others."""
-    return code(
-        "train_segmenter",
-        tuple(sorted(f"segmenters.{name}" for name in OWN_NETWORKS - {segmenter})),
-    )
+    others = sorted(f"segmenters.{name}" for name in OWN_NETWORKS - {segmenter})
+    return code(stage, tuple(others))
 
 
 def gpus(generator):
@@ -228,6 +228,16 @@ def of_generators(pattern):
     return expand(pattern, fold=FOLDS, generator=GENERATORS)
 
 
+def all_fits(pattern):
+    """One path for every fit of a generator, those for parts of the patients among them."""
+    pairs = dict.fromkeys(
+        (training.fold, generator)
+        for training in TRAININGS
+        for generator in ARMS[training.arm].generators
+    )
+    return [expand(pattern, fold=fold, generator=name)[0] for fold, name in pairs]
+
+
 def all_trainings(pattern):
     """One path for every training, those of the learning curves among them."""
     return [expand(pattern, **training._asdict())[0] for training in TRAININGS]
@@ -236,6 +246,15 @@ def all_trainings(pattern):
 def trainings(pattern):
     """One path for every training that the main tables are about."""
     return [expand(pattern, **training._asdict())[0] for training in MAIN_TRAININGS]
+
+
+def classifiers(pattern):
+    """One path for every classifier: a fold, arm and seed that the main tables are about."""
+    wanted = MAIN_TRAININGS if CONFIG["presence"] else ()
+    kinds = dict.fromkeys((one.fold, one.arm, one.seed) for one in wanted)
+    return [
+        expand(pattern, fold=fold, arm=arm, seed=seed)[0] for fold, arm, seed in kinds
+    ]
 
 
 def folds_and_arms(pattern):
@@ -257,23 +276,24 @@ def segmenter_settings(segmenter):
     return settings("train_segmenter", without=("per_segmenter",), **chosen)
 
 
-def training_of(wildcards):
-    """How a segmenter is trained, its own settings in place of the general ones."""
-    return json.loads(segmenter_settings(wildcards.segmenter))["training"]
+def used_by(segmenter):
+    """A segmenter's network and training, its own settings in place of the general ones."""
+    return json.loads(segmenter_settings(segmenter))
 
 
-def training_threads(wildcards):
-    how = training_of(wildcards)
-    return how["torch_threads"] * how["devices"]
+def training_threads(section):
+    """Of the network and of the processes that load slices, on every device."""
+    how = section["training"]
+    return (how["torch_threads"] + CONFIG["running"]["workers"]) * how["devices"]
 
 
-def training_gpus(wildcards):
-    return 0 if CONFIG["device"] == "cpu" else training_of(wildcards)["devices"]
+def training_gpus(section):
+    return 0 if CONFIG["device"] == "cpu" else section["training"]["devices"]
 
 
-def segmenter_weights(segmenter):
+def pretrained(section):
     """The file of pretrained weights, where the setting is one."""
-    weights = json.loads(segmenter_settings(segmenter))["network"]["weights"]
+    weights = section["network"]["weights"]
     return [weights] if weights and Path(weights).is_file() else []
 
 

@@ -39,6 +39,7 @@ rule train_generator:
         model=f"{GENERATOR}/model.pt",
         history=f"{GENERATOR}/history.tsv",
         sheets=directory(f"{GENERATOR}/sheets"),
+        cost=f"{GENERATOR}/cost.tsv",
     log:
         "<logs>/{fold}/generators/{generator}/train.log",
     benchmark:
@@ -57,6 +58,7 @@ rule train_generator:
         "python -m lungaug train_generator --rois {input.rois} --audit {input.audit}"
         ' --generator {wildcards.generator} --device "$LUNGAUG_DEVICE"'
         " --model {output.model} --history {output.history} --sheets {output.sheets}"
+        " --cost {output.cost}"
         ' --checkpoint "$LUNGAUG_RESULTS/checkpoints/{wildcards.fold}.{wildcards.generator}.pt"'
         " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
 

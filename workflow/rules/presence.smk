@@ -2,13 +2,6 @@
 
 PRESENCE = "<results>/{fold}/presence/{arm}/seed{seed}"
 
-# They are built on the encoder of a U-Net.
-OTHER_NETWORKS = tuple(
-    f"segmenters.{name}" for name in ("maskrcnn", "swinunet", "transunet")
-)
-# One for every fold, arm and seed that the main tables are about.
-CLASSIFIERS = dict.fromkeys((one.fold, one.arm, one.seed) for one in MAIN_TRAININGS)
-
 
 if CONFIG["presence"]:
 
@@ -22,36 +15,35 @@ if CONFIG["presence"]:
             preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
             ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
             expansions=lambda wildcards: expansions(ARMS[wildcards.arm], wildcards.fold),
+            weights=pretrained(CONFIG["train_presence"]),
         output:
             model=f"{PRESENCE}/model.pt",
             history=f"{PRESENCE}/history.tsv",
             presence=f"{PRESENCE}/presence.tsv",
+            cost=f"{PRESENCE}/cost.tsv",
         log:
             "<logs>/{fold}/presence/{arm}/seed{seed}.log",
         benchmark:
             "<benchmarks>/{fold}/presence/{arm}/seed{seed}.tsv"
         conda:
             "../../envs/segmentation.yaml"
-        threads:
-            CONFIG["train_presence"]["training"]["torch_threads"]
-            * CONFIG["train_presence"]["training"]["devices"]
+        threads: training_threads(CONFIG["train_presence"])
         resources:
             mem_mb=6000,
             runtime=720,
-            gpu=(
-                0
-                if CONFIG["device"] == "cpu"
-                else CONFIG["train_presence"]["training"]["devices"]
-            ),
+            gpu=training_gpus(CONFIG["train_presence"]),
         params:
             online=lambda wildcards: "yes" if ARMS[wildcards.arm].online else "no",
-            code=code("train_presence", OTHER_NETWORKS),
+            # They are built on the encoder of a U-Net.
+            code=training_code("train_presence", "unet"),
             settings=settings("train_presence"),
         shell:
             "python -m lungaug train_presence --arm {input.arm} --slices {input.slices}"
             ' --audit {input.audit} --root "$LUNGAUG_RESULTS" --seed-index {wildcards.seed}'
             ' --online {params.online} --device "$LUNGAUG_DEVICE"'
+            ' --running "$LUNGAUG_RUNNING"'
             " --model {output.model} --history {output.history} --presence {output.presence}"
+            " --cost {output.cost}"
             ' --checkpoint "$LUNGAUG_RESULTS/checkpoints/presence.{wildcards.fold}'
             '.{wildcards.arm}.{wildcards.seed}.pt"'
             ' --events "$LUNGAUG_RESULTS/tensorboard/{wildcards.fold}/{wildcards.arm}/'
@@ -60,10 +52,7 @@ if CONFIG["presence"]:
 
     rule presence_tables:
         input:
-            presence=[
-                expand(f"{PRESENCE}/presence.tsv", fold=fold, arm=arm, seed=seed)[0]
-                for fold, arm, seed in CLASSIFIERS
-            ],
+            presence=classifiers(f"{PRESENCE}/presence.tsv"),
             metrics=trainings(f"{TRAINING}/metrics.tsv"),
             split="<results>/split.tsv",
         output:

@@ -1,5 +1,8 @@
 """The tables that people read."""
 
+# The published frames name no patients.
+PSEUDO_PATIENTS = CONFIG["source"]["kind"] == "mendeley"
+
 
 rule tables:
     input:
@@ -25,7 +28,11 @@ rule tables:
         runtime=30,
     params:
         code=code("tables"),
-        settings=settings("tables", threshold=CONFIG["evaluate"]["threshold"]),
+        settings=settings(
+            "tables",
+            threshold=CONFIG["evaluate"]["threshold"],
+            pseudo_patients=PSEUDO_PATIENTS,
+        ),
     shell:
         "python -m lungaug tables --metrics {input.metrics} --split {input.split}"
         ' --output "$LUNGAUG_RESULTS/tables"'
@@ -38,7 +45,9 @@ rule published:
         comparisons="<results>/tables/comparisons.tsv",
         published=CONFIG["published_scores"] or [],
     output:
-        multiext("<results>/tables/", table="published.tsv", markdown="published.md"),
+        multiext(
+            "<results>/tables/published", table=".tsv", markdown=".md", latex=".tex"
+        ),
         laid_out=[
             f"{RESULTS}/tables/{name}.{kind}"
             for name in published_layouts()
@@ -55,7 +64,12 @@ rule published:
         runtime=10,
     params:
         code=code("published"),
-        settings=settings("published", level=CONFIG["tables"]["level"]),
+        settings=settings(
+            "published",
+            level=CONFIG["tables"]["level"],
+            decimals=CONFIG["tables"]["decimals"],
+            pseudo_patients=PSEUDO_PATIENTS,
+        ),
     shell:
         "python -m lungaug published --scores {input.scores} --comparisons {input.comparisons}"
         " --published {input.published}"
@@ -95,6 +109,7 @@ rule curves:
             "curves",
             level=CONFIG["tables"]["level"],
             minimum_patients=CONFIG["tables"]["minimum_patients"],
+            pseudo_patients=PSEUDO_PATIENTS,
         ),
     shell:
         "python -m lungaug curves --metrics {input.metrics} --detected {input.detected}"
@@ -105,7 +120,10 @@ rule curves:
 
 rule cost:
     input:
-        all_trainings(f"{TRAINING}/cost.tsv"),
+        segmenters=all_trainings(f"{TRAINING}/cost.tsv"),
+        # The rule comes later than this one.
+        classifiers=lambda wildcards: classifiers(f"{PRESENCE}/cost.tsv"),
+        generators=all_fits(f"{GENERATOR}/cost.tsv"),
     output:
         multiext(
             "<results>/tables/", table="cost.tsv", markdown="cost.md", latex="cost.tex"

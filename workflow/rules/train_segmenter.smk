@@ -13,7 +13,7 @@ rule train_segmenter:
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
         expansions=lambda wildcards: expansions(ARMS[wildcards.arm], wildcards.fold),
-        weights=lambda wildcards: segmenter_weights(wildcards.segmenter),
+        weights=lambda wildcards: pretrained(used_by(wildcards.segmenter)),
     output:
         model=f"{TRAINING}/model.pt",
         history=f"{TRAINING}/history.tsv",
@@ -26,19 +26,20 @@ rule train_segmenter:
         "<benchmarks>/{fold}/segmentation/{arm}/{segmenter}/seed{seed}.tsv"
     conda:
         "../../envs/segmentation.yaml"
-    threads: training_threads
+    threads: lambda wildcards: training_threads(used_by(wildcards.segmenter))
     resources:
         mem_mb=6000,
         runtime=720,
-        gpu=training_gpus,
+        gpu=lambda wildcards: training_gpus(used_by(wildcards.segmenter)),
     params:
         online=lambda wildcards: "yes" if ARMS[wildcards.arm].online else "no",
-        code=lambda wildcards: segmenter_code(wildcards.segmenter),
+        code=lambda wildcards: training_code("train_segmenter", wildcards.segmenter),
         settings=lambda wildcards: segmenter_settings(wildcards.segmenter),
     shell:
         "python -m lungaug train_segmenter --arm {input.arm} --slices {input.slices}"
         ' --audit {input.audit} --root "$LUNGAUG_RESULTS" --segmenter {wildcards.segmenter}'
         ' --seed-index {wildcards.seed} --online {params.online} --device "$LUNGAUG_DEVICE"'
+        ' --running "$LUNGAUG_RUNNING"'
         " --model {output.model} --history {output.history} --predictions {output.predictions}"
         " --detections {output.detections} --cost {output.cost}"
         ' --checkpoint "$LUNGAUG_RESULTS/checkpoints/{wildcards.fold}.{wildcards.arm}'

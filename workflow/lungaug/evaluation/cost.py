@@ -1,4 +1,7 @@
-"""What the trainings took: time, memory and size, medians over the trainings of an arm."""
+"""What the trainings took: time, memory and size, medians over the trainings of an arm.
+
+Segmenters, and after them what stands in their column too: the classifier and the generators.
+"""
 
 from __future__ import annotations
 
@@ -39,10 +42,14 @@ _TITLES = {
     "peak_gpu_mb": "peak GPU memory (MB)",
 }
 ALL_ARMS = "all"
+CLASSIFIER = "presence"
+GENERATOR = "generator"  # the arm of those: they are fitted to crops, and belong to no arm
 CAPTION = (
     "Training alone, without imports and prediction, summed over interrupted runs; medians over "
     "the trainings (folds, shares of the patients, arms and seeds), in brackets the lowest and the "
-    "highest. Peak memory is that of the process. Trainings that share a machine slow each other: "
+    "highest. The classifier of slices (presence) and the generators, of which a sample is a crop, "
+    "stand behind the segmenters; copypaste and gaussian learn no network. Peak memory is that of "
+    "the process. Trainings that share a machine slow each other: "
     "compare seconds where each had its own."
 )
 
@@ -69,14 +76,16 @@ def read_costs(paths: Sequence[Path]) -> pd.DataFrame:
 def cost_table(costs: pd.DataFrame) -> pd.DataFrame:
     """``cost.tsv``: a row a segmenter and kind of machine, over all arms, then a row an arm of it.
 
-    Kinds of machines (device, precision, processes) are never mixed: their median is nobody's time.
+    Generators, which have one arm, have one row. Kinds of machines (device, precision, processes)
+    are never mixed: their median is nobody's time.
     """
     rows = []
-    for (segmenter, *place), part in costs.groupby(["segmenter", *PLACES]):
-        rows.append(_row(segmenter, ALL_ARMS, place, part))
-        rows += [
-            _row(segmenter, arm, place, part[part["arm"] == arm]) for arm in arm_order(part["arm"])
-        ]
+    kind = costs["arm"].eq(GENERATOR) * 2 + costs["segmenter"].eq(CLASSIFIER)
+    for (_, segmenter, *place), part in costs.groupby([kind, "segmenter", *PLACES]):
+        arms = arm_order(part["arm"])
+        if arms != [GENERATOR]:
+            rows.append(_row(segmenter, ALL_ARMS, place, part))
+        rows += [_row(segmenter, arm, place, part[part["arm"] == arm]) for arm in arms]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -89,7 +98,7 @@ def _row(segmenter: object, arm: str, place: list[object], part: pd.DataFrame) -
 def shown(table: pd.DataFrame) -> pd.DataFrame:
     """The table as people read it: ``median (lowest to highest)``; one arm alone needs no rows."""
     arms = table.groupby(["segmenter", *PLACES])["arm"].transform("nunique")
-    kept = table[(table["arm"] == ALL_ARMS) | (arms > 2)]
+    kept = table[table["arm"].isin((ALL_ARMS, GENERATOR)) | (arms > 2)]
     rows = []
     for row in kept.to_dict("records"):
         text = {c: str(row[c]) for c in ("segmenter", "arm", "trainings", *PLACES)}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lungaug.evaluation.calibration import expected_calibration_error
 from lungaug.evaluation.detection import FROC_RATES, RECALLS, average_precision, froc
 from lungaug.evaluation.draws import Draws
-from lungaug.evaluation.layout import score_cell
+from lungaug.evaluation.layout import patient_words, score_cell
 from lungaug.evaluation.scores import arm_order
 
 DETECTION_COLUMNS = (
@@ -274,13 +274,20 @@ def _errors(sums: Values, counts: Values) -> Values:
     return np.asarray(np.divide(distance, total, out=undefined, where=total > 0))
 
 
+_COUNTS = {
+    "n_patients": "patients with a lesion",
+    "n_slices": "slices of all patients",
+    "n_lesions": "lesions",
+}
+
+
 def summary_table(detection: pd.DataFrame, decimals: int) -> pd.DataFrame:
     """``detection.tsv`` as people read it: a row a segmenter and arm, cells as text."""
     rows = []
     for (segmenter, arm), part in detection.groupby(["segmenter", "arm"], sort=False):
         first = part.iloc[0]
         row = {"segmenter": str(segmenter), "arm": str(arm)}
-        row |= {c: str(first[f"n_{c}"]) for c in ("patients", "slices", "lesions")}
+        row |= {title: str(first[name]) for name, title in _COUNTS.items()}
         for cell in part.itertuples(index=False):
             heading = _heading(str(cell.metric), float(str(cell.false_positives)))
             row[heading] = score_cell(cell, decimals)
@@ -297,7 +304,7 @@ def _heading(metric: str, rate: float) -> str:
 def summary_blocks(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """The summary in parts that fit a page; one segmenter needs no column."""
     keys = [c for c in ("segmenter", "arm") if c == "arm" or table[c].nunique() > 1]
-    counts = ["patients", "slices", "lesions"]
+    counts = list(_COUNTS.values())
     rates = [c for c in table.columns if c.startswith("at ")]
     return [
         ("Detection", table[[*keys, *counts, "AP50", "FROC score"]]),
@@ -305,13 +312,17 @@ def summary_blocks(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     ]
 
 
-def caption(level: float, minimum: int) -> str:
+def caption(level: float, minimum: int, *, pseudo_patients: bool = False) -> str:
     """What the reader must know to read the summary."""
-    return (
+    text = (
         "AP50: average precision of boxes that overlap a lesion's box by half (IoU), at COCO's 101 "
-        "recalls. Sensitivity: the share of lesions whose box holds the centre of a detection, at "
+        "recalls. Detections are a network's own boxes, or the components of its probability map "
+        "from 0.05 on, whatever the threshold of the masks, with their highest probability. "
+        "Sensitivity: the share of lesions whose box holds the centre of a detection (in the main "
+        "table it is the overlap of the masks that counts), at "
         "the threshold with at most so many false positives a test slice; FROC score: the mean of "
         "these seven. A nodule on several slices is as many lesions. Means over seeds; brackets "
         f"are {100 * level:g} % intervals over patients (bootstrap within Lung-RADS classes, "
         f"expanded percentiles), given from {minimum} patients with a lesion on."
     )
+    return text + patient_words(pseudo_patients)

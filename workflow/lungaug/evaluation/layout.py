@@ -68,6 +68,8 @@ class View:
         level: of the intervals.
         minimum: patients below which there is no interval.
         threshold: of the predicted masks; None where it was chosen on validation patients.
+        pseudo_patients: whether the data name no patients.
+        one_training: whether no arm was trained more than once.
     """
 
     convention: str = "standard"
@@ -75,6 +77,8 @@ class View:
     level: float = 0.95
     minimum: int = 5
     threshold: float | None = None
+    pseudo_patients: bool = False
+    one_training: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,14 @@ def _macro_title(main: pd.DataFrame) -> str:
     return "macro of " + " or ".join(", ".join(classes) for classes in spoken if classes)
 
 
+_CONVENTIONS = {
+    "standard": "Convention 'standard': what is undefined stays so, and two empty masks agree.",
+    "reference": (
+        "Convention 'reference': the published formulas; an empty prediction has precision 1."
+    ),
+}
+
+
 def caption(tested: Mapping[str, int], view: View, absent: list[str]) -> str:
     """What the reader must know to read the main table.
 
@@ -203,10 +215,11 @@ def caption(tested: Mapping[str, int], view: View, absent: list[str]) -> str:
     """
     counts = ", ".join(f"{name or 'unknown'} {n}" for name, n in sorted(tested.items()))
     text = (
-        f"Test patients by class: {counts}. Convention '{view.convention}'. "
+        f"Test patients by class: {counts}. {_CONVENTIONS[view.convention]} "
         f"{threshold_words(view.threshold)} Dice, IoU, precision, recall and the rate of empty "
         "predictions are over slices with a nodule; lesion sensitivity is the share of lesions on "
-        "slices that are hit; false positives are predicted components that touch no nodule, on "
+        "slices that are hit (by an IoU of at least evaluate.hit_iou, 0.1 unless set, with the "
+        "predicted components that touch it); false positives are components that touch none, on "
         "all slices; specificity is the share of slices without a nodule where nothing is "
         "predicted, and false area what is predicted on them. HD95 is the 95 % Hausdorff distance "
         "of the outlines and ASD their average distance, the lower the better, over slices where "
@@ -217,9 +230,20 @@ def caption(tested: Mapping[str, int], view: View, absent: list[str]) -> str:
         "equally, macro classes. p: paired sign-flip test of the pooled Dice, Holm's correction "
         "over the arms of a segmenter against a baseline; classes are descriptive."
     )
+    if view.one_training:
+        text += " One training an arm: intervals and p cover the patients, not another training."
     if absent:
         text += f" No tested lesion of class {', '.join(absent)}: macro is over the others."
-    return text
+    return text + patient_words(view.pseudo_patients)
+
+
+def patient_words(pseudo: bool) -> str:
+    """What a patient is where the data name none; behind other text."""
+    told = (
+        " Patients are pseudo-patients told by the outline of the body: one person may be two of "
+        "them, so that intervals may be too short and p too small."
+    )
+    return told if pseudo else ""
 
 
 def threshold_words(threshold: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -100,10 +101,15 @@ def main_rows(table: pd.DataFrame) -> pd.DataFrame:
             "patients used": shown["share_percent"].map("{} %".format),
             "training patients": shown["train_patients"].map("{:.0f}".format),
             "training slices": shown["train_slices"].map("{:.0f}".format),
-            "added a real one": shown["ratio"].map("{:.2f}".format),
+            "asked ratio": shown["asked_ratio"].map(_ratio),
+            "slices added for a real one": shown["ratio"].map("{:.2f}".format),
             "Dice": cells,
         }
     )
+
+
+def _ratio(asked: float) -> str:
+    return "all" if math.isnan(asked) else f"{asked:g}"
 
 
 def _cell(row: pd.Series) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lungaug.cohort import read_table
 from lungaug.errors import InputError
-from lungaug.evaluation.layout import MISSING, score_cell
+from lungaug.evaluation.layout import MISSING, patient_words, score_cell
 
 KEYS = ("segmenter", "arm", "metric", "group")
 COLUMNS = (*KEYS, "value")
@@ -119,14 +119,15 @@ def scores_of(published: pd.DataFrame) -> list[tuple[str, str]]:
     return list(dict.fromkeys(pairs))
 
 
-def caption(level: float) -> str:
+def caption(level: float, *, pseudo_patients: bool = False) -> str:
     """What to know before comparing the two."""
-    return (
+    text = (
         "Convention 'reference', the published formulas. Both are means over slices with a nodule, "
         f"as published; ours with {100 * level:g} % intervals over patients. Published figures are "
         "from one training each, without intervals, and of another test set unless the run is on "
         "the published data: they show the order of size, no more."
     )
+    return text + patient_words(pseudo_patients)
 
 
 def title(metric: str, group: str) -> str:

@@ -1,13 +1,14 @@
 """A publication's tables in their own layout, our figures beside the published ones.
 
-``arms``: a row an arm, a pair of columns a score. ``before_after``: a row a segmenter, each cell
-from the first arm to the second.
+``arms``: a row an arm, a pair of columns a score; arms of ours that the publication has nowhere
+stand below. ``before_after``: a row a segmenter, each cell from the first arm to the second. Both
+show our paired difference from either baseline.
 """
 
 from __future__ import annotations
 
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -31,8 +32,8 @@ from lungaug.evaluation.published import (
     title,
     told_scores,
 )
+from lungaug.evaluation.scores import BASELINES, arm_order
 
-P_TITLE = "p (Holm)"
 _PUBLISHED = " (published)"
 _SCORES_A_BLOCK = {"arms": 4, "before_after": 2}
 
@@ -54,6 +55,8 @@ class _Figures:
     ours: Mapping[Key, object]
     told: Mapping[Key, float]
     differences: Mapping[tuple[str, str, str], object]
+    baselines: Sequence[str]
+    unpublished: Sequence[tuple[str, str]]
     tested: Mapping[str, int]
     decimals: int
 
@@ -68,12 +71,18 @@ class _Figures:
     def published(self, segmenter: str, arm: str, metric: str, group: str) -> str:
         return published_cell(self.told.get((segmenter, arm, metric, group)))
 
-    def difference(self, segmenter: str, arm: str, baseline: str) -> dict[str, str]:
-        found = self.differences.get((segmenter, arm, baseline))
-        return {
-            f"pooled Dice minus {baseline}": difference_cell(found, self.decimals),
-            P_TITLE: p_cell(found),
-        }
+    def differences_of(self, segmenter: str, arm: str) -> dict[str, str]:
+        """From each baseline: the difference and its p."""
+        cells: dict[str, str] = {}
+        for baseline in self.baselines:
+            found = self.differences.get((segmenter, arm, baseline))
+            told = difference_cell(found, self.decimals), p_cell(found)
+            cells |= dict(zip(_difference_titles(baseline), told, strict=True))
+        return cells
+
+
+def _difference_titles(baseline: str) -> tuple[str, str]:
+    return f"pooled Dice minus {baseline}", f"p against {baseline} (Holm)"
 
 
 def published_tables(
@@ -82,6 +91,8 @@ def published_tables(
     published: pd.DataFrame,
     decimals: int,
     level: float,
+    *,
+    pseudo_patients: bool = False,
 ) -> list[PublishedTable]:
     """Every table that the published scores name, in their order.
 
@@ -91,20 +102,29 @@ def published_tables(
         published: from :func:`lungaug.evaluation.published.read_published`.
         decimals: of our scores.
         level: of the intervals.
+        pseudo_patients: whether the data name no patients.
     """
     ours, differences = our_scores(scores), paired_differences(comparisons)
-    tested = _tested(scores)
+    tested, basis = _tested(scores), caption(level, pseudo_patients=pseudo_patients)
     tables = []
     for name, part in published[published["table"] != ""].groupby("table", sort=False):
-        figures = _Figures(ours, told_scores(part), differences, tested, decimals)
+        figures = _Figures(
+            ours,
+            told_scores(part),
+            differences,
+            _baselines(part, differences),
+            _unpublished(ours, published, part),
+            tested,
+            decimals,
+        )
         layout = str(part["layout"].iloc[0])
         rows = _arm_rows if layout == "arms" else _before_after_rows
         cells = pd.DataFrame(list(rows(part, figures)))
         blocks = [
             (f"Table {name}, {what}", cells[columns])
-            for what, columns in _blocks(cells, scores_of(part), layout)
+            for what, columns in _blocks(cells, scores_of(part), layout, figures.baselines)
         ]
-        text = f"{caption(level)} {_statistics(layout, part)} {_notes(part)}".strip()
+        text = f"{basis} {_statistics(layout, part)} {_notes(part)}".strip()
         tables.append(PublishedTable(str(name), cells, blocks, text))
     return tables
 
@@ -115,15 +135,32 @@ def _tested(scores: pd.DataFrame) -> dict[str, int]:
     return {str(name): int(n) for name, n in rows.groupby("group")["n_patients"].max().items()}
 
 
+def _baselines(part: pd.DataFrame, differences: Mapping[tuple[str, str, str], object]) -> list[str]:
+    """``none``, and ``online`` where some arm of the table's segmenters is compared with it."""
+    shown = set(part["segmenter"])
+    compared = {baseline for segmenter, _, baseline in differences if segmenter in shown}
+    return [b for b in BASELINES if b == BASELINES[0] or b in compared]
+
+
+def _unpublished(
+    ours: Mapping[Key, object], published: pd.DataFrame, part: pd.DataFrame
+) -> list[tuple[str, str]]:
+    """Segmenter and arm of ours that stand in no table, of the segmenters of this one."""
+    shown, told = list(dict.fromkeys(part["segmenter"])), set(published["arm"])
+    own = {key[:2] for key in ours if key[0] in shown and key[1] not in told}
+    arms = arm_order(arm for _, arm in own)
+    return [(name, arm) for name in shown for arm in arms if (name, arm) in own]
+
+
 def _arm_rows(part: pd.DataFrame, figures: _Figures) -> Iterator[dict[str, str]]:
     marks = _marks(part)
-    baseline = str(part["arm"].iloc[0])
-    for segmenter, arm in part[["segmenter", "arm"]].drop_duplicates().itertuples(index=False):
-        row = {"segmenter": str(segmenter), "arm": f"{arm}{marks.get(str(arm), '')}"}
+    told = zip(part["segmenter"].astype(str), part["arm"].astype(str), strict=True)
+    for segmenter, arm in dict.fromkeys([*told, *figures.unpublished]):
+        row = {"segmenter": segmenter, "arm": f"{arm}{marks.get(arm, '')}"}
         for score in scores_of(part):
             row[title(*score)] = figures.cell(segmenter, arm, *score)
             row[title(*score) + _PUBLISHED] = figures.published(segmenter, arm, *score)
-        yield row | figures.difference(segmenter, arm, baseline)
+        yield row | figures.differences_of(segmenter, arm)
 
 
 def _before_after_rows(part: pd.DataFrame, figures: _Figures) -> Iterator[dict[str, str]]:
@@ -135,7 +172,7 @@ def _before_after_rows(part: pd.DataFrame, figures: _Figures) -> Iterator[dict[s
             told = [figures.published(segmenter, arm, *score) for arm in (before, after)]
             row[title(*score)] = _from_to(*ours)
             row[title(*score) + _PUBLISHED] = _from_to(*told)
-        yield row | figures.difference(segmenter, after, before)
+        yield row | figures.differences_of(segmenter, after)
 
 
 def _from_to(before: str, after: str) -> str:
@@ -143,9 +180,9 @@ def _from_to(before: str, after: str) -> str:
 
 
 def _blocks(
-    cells: pd.DataFrame, scores: list[tuple[str, str]], layout: str
+    cells: pd.DataFrame, scores: list[tuple[str, str]], layout: str, baselines: Sequence[str]
 ) -> Iterator[tuple[str, list[str]]]:
-    """What is shown side by side: scores by class, scores of all classes, the difference."""
+    """What is shown side by side: scores by class, scores of all classes, the differences."""
     keys = [c for c in ("segmenter", "arm") if c in cells]
     if "arm" in keys and cells["segmenter"].nunique() == 1:
         keys.remove("segmenter")
@@ -159,16 +196,22 @@ def _blocks(
             some = titles[start : start + size]
             heading = f"{kind}: {', '.join(some)}"
             yield heading, [*keys, *(c for name in some for c in (name, name + _PUBLISHED))]
-    yield "difference", [*keys, *cells.columns[-2:]]
+    differences = (title for baseline in baselines for title in _difference_titles(baseline))
+    yield "difference", [*keys, *differences]
 
 
 def _statistics(layout: str, part: pd.DataFrame) -> str:
     first, *others = dict.fromkeys(part["arm"].astype(str))
-    arrow = f"Arrows lead from arm {first} to {others[0]}. " if layout == "before_after" else ""
+    arrow = (
+        f"Arrows lead from arm {first} to {others[0]}; differences are those of {others[0]}. "
+        if layout == "before_after"
+        else ""
+    )
     return (
-        f"{arrow}{MISSING}: not trained in this run, or too few patients. The difference of the "
-        "pooled Dice weighs patients equally and is paired by patient; p is that of a sign-flip "
-        "test, with Holm's correction over all arms of the segmenter in this run."
+        f"{arrow}{MISSING}: not published, not trained in this run, or too few patients. The "
+        "difference of the pooled Dice weighs patients equally and is paired by patient; p is that "
+        "of a sign-flip test, with Holm's correction over all arms of the segmenter in this run "
+        "that are compared with the same baseline."
     )
 
 

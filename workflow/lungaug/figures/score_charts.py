@@ -14,6 +14,8 @@ from lungaug.figures.style import WIDTH_IN, arm_legend, colours, grid, markers, 
 
 _PANELS_ACROSS = 3
 _RATES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
+_SHARES = (-0.02, 1.02)  # so that markers at 0 and 1 are whole
+_MOST_BANDS = 3  # more of them hide each other
 _LEAST_PX = 1  # a bin of fewer pixels says nothing
 
 Draw = Callable[[Any, pd.DataFrame, Sequence[str]], None]
@@ -33,7 +35,7 @@ def froc_figure(froc: pd.DataFrame) -> Figure:
         _bands(axis, part, "false_positives", arms)
         axis.set_xscale("log", base=2)
         axis.set_xticks(_RATES, [f"1/{round(1 / r)}" if r < 1 else f"{r:g}" for r in _RATES])
-        axis.set(ylim=(0, 1), xlabel="false positives a slice", ylabel="sensitivity")
+        axis.set(ylim=_SHARES, xlabel="false positives a slice", ylabel="sensitivity")
 
     return _by_segmenter(measured, draw)
 
@@ -64,7 +66,8 @@ def calibration_figure(calibration: pd.DataFrame) -> Figure:
                 markersize=4,
                 linewidth=1.3,
             )
-        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted probability", ylabel="share of nodule")
+        axis.set(xlim=_SHARES, ylim=_SHARES)
+        axis.set(xlabel="predicted probability", ylabel="share of nodule")
 
     return _by_segmenter(shown, draw)
 
@@ -89,7 +92,7 @@ def sizes_figure(sizes: pd.DataFrame) -> Figure:
             row, (("dice", "Dice"), ("sensitivity", "sensitivity")), strict=True
         ):
             _intervals(axis, part[part["metric"] == metric], names, arms)
-            axis.set(ylim=(0, 1), title=f"{segmenter}: {title}", xlabel="diameter, mm")
+            axis.set(ylim=_SHARES, title=f"{segmenter}: {title}", xlabel="diameter, mm")
     arm_legend(figure, axes[0][0], arms)
     return figure
 
@@ -116,7 +119,7 @@ def learning_curve_figure(table: pd.DataFrame) -> Figure:
         _bands(row[1], _with_nothing_added(full), "ratio", arms)
         row[1].set(xlabel="slices added for each real one with a nodule", title=segmenter)
         for axis in row:
-            axis.set(ylim=(0, 1), ylabel="Dice")
+            axis.set(ylim=_SHARES, ylabel="Dice")
     arm_legend(figure, axes[0][0], arms)
     return figure
 
@@ -136,18 +139,25 @@ def roc_figure(curves: pd.DataFrame, level: float) -> Figure:
     axis.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle="--")
     points = curves.rename(columns={"sensitivity": "estimate"})
     _bands(axis, points, "false_positive_rate", arms, marked=False)
-    axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="false-positive rate", ylabel="sensitivity")
+    axis.set(xlim=(0, 1), ylim=_SHARES, xlabel="false-positive rate", ylabel="sensitivity")
     axis.set_title(f"slices with a nodule; bands: {100 * level:g} % over patients")
     arm_legend(figure, axis, arms)
     return figure
 
 
 def _with_nothing_added(full: pd.DataFrame) -> pd.DataFrame:
-    """Each arm that adds slices, begun at the arm that adds none."""
+    """Each arm that adds slices, begun at what it is without them: ``online``, or ``none``."""
     adding = full[full["ratio"] > 0]
-    start = full[full["arm"] == "none"]
-    begun = [start.assign(arm=arm) for arm in sorted(adding["arm"].unique())]
+    begun = [
+        full[full["arm"] == _nothing_added(arm)].assign(arm=arm)
+        for arm in sorted(adding["arm"].unique())
+    ]
     return pd.concat([*begun, adding]) if begun else full
+
+
+def _nothing_added(arm: str) -> str:
+    parts = arm.partition("@")[0].split("+")
+    return "online" if "online" in parts else "none"
 
 
 def _by_segmenter(table: pd.DataFrame, draw: Draw) -> Figure:
@@ -184,6 +194,8 @@ def _bands(
             marker=marker[name] if marked else None,
             markersize=5,
         )
+        if part["arm"].nunique() > _MOST_BANDS:
+            continue
         low, high = (points[bound].to_numpy(float) for bound in ("low", "high"))
         axis.fill_between(x, low, high, color=colour[name], alpha=0.12, linewidth=0)
 
@@ -191,9 +203,10 @@ def _bands(
 def _intervals(axis: Any, part: pd.DataFrame, names: list[str], arms: Sequence[str]) -> None:
     """A group a size, a point and interval an arm; hollow: too few patients for an interval."""
     colour, marker = colours(list(arms)), markers(list(arms))
-    step = 0.7 / max(len(arms), 1)
+    here = arm_order(part["arm"])
+    step = 0.7 / max(len(here), 1)
     for row in part.to_dict("records"):
-        offset = (arms.index(row["arm"]) - (len(arms) - 1) / 2) * step
+        offset = (here.index(row["arm"]) - (len(here) - 1) / 2) * step
         x, tone = names.index(row["size"]) + offset, colour[row["arm"]]
         bounded = bool(np.isfinite(row["low"]))
         if bounded:

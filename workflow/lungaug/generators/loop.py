@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +23,7 @@ from lungaug.errors import LungaugError
 from lungaug.generators.protocol import FitRun, HistoryRow
 from lungaug.generators.settings import BudgetSettings
 from lungaug.training.checkpoint import generator_states, set_generator_states
+from lungaug.training.cost import Effort
 from lungaug.training.devices import make_fabric
 
 logger = logging.getLogger(__name__)
@@ -89,6 +91,7 @@ def learn(
     """
     loop = _Loop(learner, n_crops, budget, run, phase, dict(before or {}))
     loop.resume()
+    loop.start()
     for step in range(loop.step, budget.steps):
         loop.one_step(step)
     return loop.history
@@ -98,6 +101,12 @@ def saved_phases(run: FitRun) -> dict[str, Any]:
     """States of phases that a checkpoint holds as done, by name; empty without a checkpoint."""
     state = run.checkpoint.load() if run.checkpoint is not None else None
     return dict(state["done"]) if state is not None else {}
+
+
+def effort_of(run: FitRun) -> Effort:
+    """The work of a finished fit, all phases together; none without a checkpoint."""
+    state = run.checkpoint.load() if run.checkpoint is not None else None
+    return Effort(**state["effort"]) if state is not None else Effort()
 
 
 def batch_index(seed: int, step: int, n_crops: int, batch_size: int) -> NDArray[np.int64]:
@@ -128,22 +137,30 @@ class _Loop:
         self.history: list[HistoryRow] = []
         self._sums: dict[str, Tensor] = {}
         self._since = 0
-        self._clock = (0, time.perf_counter())
+        self.effort = Effort()
+        self._logged = self.effort
+        self._clock = time.perf_counter()
 
     def resume(self) -> None:
         before = generator_states()
         state = self.run.checkpoint.load() if self.run.checkpoint is not None else None
+        self.effort = self._logged = Effort(**state["effort"]) if state is not None else Effort()
         if state is None or state["phase"] != self.phase:
             # Reading a checkpoint sets the generators, here to where another phase left them.
             set_generator_states(before)
+            n_parameters = self.effort.n_parameters + n_trained(self.learner)
+            self.effort = replace(self.effort, n_parameters=n_parameters)
             return
         self.learner.load_state_dict(state["learner"])
         self.step, self._since = int(state["step"]), int(state["since"])
         self.history = list(state["history"])
         device = self.run.fabric.device
         self._sums = {name: value.to(device) for name, value in state["sums"].items()}
-        self._clock = (self.step, time.perf_counter())
         logger.info("%s goes on after step %d", self.title, self.step)
+
+    def start(self) -> None:
+        """Begin to count seconds."""
+        self._clock = time.perf_counter()
 
     def one_step(self, step: int) -> None:
         index = batch_index(self.run.seed, step, self.n_crops, self.budget.batch_size)
@@ -152,11 +169,23 @@ class _Loop:
             # Summed on the device: reading every loss would make a GPU wait.
             self._sums[name] = self._sums.get(name, torch.zeros_like(loss)) + loss
         self.step = step + 1
+        self.effort = replace(
+            self.effort, steps=self.effort.steps + 1, samples=self.effort.samples + len(index)
+        )
         last = self.step == self.budget.steps
-        if last or self.step % self.budget.log_every == 0:
-            self._log()
-        if last or self.step % self.budget.checkpoint_every == 0:
+        telling = last or self.step % self.budget.log_every == 0
+        saving = last or self.step % self.budget.checkpoint_every == 0
+        if not (telling or saving):
+            return
+        means = self._means()
+        # Only now: a GPU has then done what it was asked for. Sheets and files are not counted.
+        seconds = self.effort.seconds + time.perf_counter() - self._clock
+        self.effort = replace(self.effort, seconds=seconds)
+        if telling:
+            self._log(means)
+        if saving:
             self._save()
+        self._clock = time.perf_counter()
 
     def _means(self) -> dict[str, float]:
         """Mean losses since the last row of the history."""
@@ -170,17 +199,16 @@ class _Loop:
             )
         return means
 
-    def _log(self) -> None:
-        means = self._means()
+    def _log(self, means: Mapping[str, float]) -> None:
         batches_per_epoch = max(self.n_crops // self.budget.batch_size, 1)
         row: HistoryRow = {"phase": self.phase, "step": self.step}
         row |= {"epoch": round(self.step / batches_per_epoch, 3), **means}
         row |= self.learner.observe(self.step, self.run)
         self.history.append(row)
         self._sums, self._since = {}, self.step
-        now = time.perf_counter()
-        speed = (self.step - self._clock[0]) / max(now - self._clock[1], 1e-9)
-        self._clock = (self.step, now)
+        seconds = self.effort.seconds - self._logged.seconds
+        speed = (self.effort.steps - self._logged.steps) / max(seconds, 1e-9)
+        self._logged = self.effort
         words = " ".join(f"{name} {mean:.4f}" for name, mean in means.items())
         parts = (self.title, self.step, self.budget.steps, words, speed)
         logger.info("%s step %d/%d %s %.1f steps/s", *parts)
@@ -192,7 +220,6 @@ class _Loop:
     def _save(self) -> None:
         if self.run.checkpoint is None:
             return
-        self._means()  # a training that has come to nothing is not gone on with
         self.run.checkpoint.save(
             {
                 "phase": self.phase,
@@ -201,6 +228,15 @@ class _Loop:
                 "step": self.step,
                 "since": self._since,
                 "history": self.history,
+                "effort": asdict(self.effort),
                 "sums": {name: value.detach().cpu() for name, value in self._sums.items()},
             }
         )
+
+
+def n_trained(learner: Learner) -> int:
+    """Weights that the learner's optimisers move."""
+    groups = [
+        group for part in vars(learner).values() for group in getattr(part, "param_groups", ())
+    ]
+    return sum(weight.numel() for group in groups for weight in group["params"])

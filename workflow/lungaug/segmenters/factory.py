@@ -110,7 +110,10 @@ def build(
     file = weights_file(settings)
     if file is not None:
         settings = replace(settings, weights=None)
-    segmenter = NETWORKS[name](settings, in_channels or settings.in_channels, **options)
+    try:
+        segmenter = NETWORKS[name](settings, in_channels or settings.in_channels, **options)
+    except SettingError as error:
+        raise SettingError(f"{name}: {error}") from error
     if file is not None:
         from lungaug.segmenters.weights import load_weights
 

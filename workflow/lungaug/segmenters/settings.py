@@ -89,7 +89,10 @@ class SegmenterSettings:
         "transunet four, null: 256, 128, 64, 16",
     )
     neighbours: int = setting(
-        0, "slices on either side that the network sees too (2.5-D); 0: one slice", minimum=0
+        0,
+        "slices on either side that the network sees too (2.5-D); 0: one slice; slices that an arm "
+        "adds have no neighbours and repeat themselves, which burdens the comparison with none",
+        minimum=0,
     )
     transunet: TransUnetSettings = setting(TransUnetSettings, "transformer of transunet")
     swinunet: SwinUnetSettings = setting(SwinUnetSettings, "transformer of swinunet")

@@ -38,6 +38,7 @@ class Settings:
         (4.0, 6.0, 8.0, 15.0, 30.0), "limits between sizes of lesions, ascending, mm", minItems=1
     )
     decimals: int = setting(2, "decimals of the table of detection", minimum=1, maximum=6)
+    pseudo_patients: bool = setting(False, "whether the data name no patients; told in captions")
 
 
 def run(
@@ -82,7 +83,9 @@ def run(
     write_table(output / "calibration.tsv", rounded(calibration_table(held_out)))
     write_table(output / "sizes.tsv", rounded(sizes))
     blocks = summary_blocks(summary_table(detection, settings.decimals))
-    text = caption(settings.level, settings.minimum_patients)
+    text = caption(
+        settings.level, settings.minimum_patients, pseudo_patients=settings.pseudo_patients
+    )
     write_text(output / "detection.md", markdown_blocks(blocks, text))
     write_text(output / "detection.tex", latex_blocks(blocks, text))
     logger.info("%d detections, %d lesions", len(held_out.detected), len(held_out.lesions))

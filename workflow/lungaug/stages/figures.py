@@ -169,8 +169,9 @@ def _predicted(
             probability, mask = np.zeros(reference.shape), np.zeros(reference.shape, bool)
             scores[arm] = "no prediction"
         else:
-            mask = predicted_mask(probability, thresholds[found[0]])
-            scores[arm] = _words(mask, reference)
+            threshold = thresholds[found[0]]
+            mask = predicted_mask(probability, threshold)
+            scores[arm] = f"{_words(mask, reference)} (≥ {threshold:g})"
         probabilities[arm], masks[arm] = probability, mask
     image = network_input(hu, settings.contrast)
     return PredictedSlice(choice.label, image, reference, probabilities, masks, scores)

@@ -22,7 +22,8 @@ class Settings:
     """How the comparison is shown."""
 
     level: float = setting(0.95, "coverage of the intervals; as in tables")
-    decimals: int = setting(2, "decimals of our scores", minimum=1, maximum=6)
+    decimals: int = setting(2, "decimals of our scores; as in tables", minimum=1, maximum=6)
+    pseudo_patients: bool = setting(False, "whether the data name no patients; told in captions")
 
 
 def run(
@@ -34,7 +35,7 @@ def run(
     settings: Settings,
     provenance: Provenance,
 ) -> None:
-    """Write ``published.tsv``, ``.md``; each table as ``table<name>.tsv``, ``.md``, ``.tex``.
+    """Write ``published`` and a ``table<name>`` for each table, as ``.tsv``, ``.md`` and ``.tex``.
 
     Args:
         scores, comparisons: from the tables stage.
@@ -52,9 +53,18 @@ def run(
     differences = read_table(comparisons, COMPARISON_COLUMNS)
     table = beside(ours, told, settings.decimals)
     write_table(output / "published.tsv", table)
-    text = markdown_blocks([("Published and ours", table)], caption(settings.level))
-    write_text(output / "published.md", text)
-    tables = published_tables(ours, differences, told, settings.decimals, settings.level)
+    blocks = [("Published and ours", table)]
+    text = caption(settings.level, pseudo_patients=settings.pseudo_patients)
+    write_text(output / "published.md", markdown_blocks(blocks, text))
+    write_text(output / "published.tex", latex_blocks(blocks, text))
+    tables = published_tables(
+        ours,
+        differences,
+        told,
+        settings.decimals,
+        settings.level,
+        pseudo_patients=settings.pseudo_patients,
+    )
     for one in tables:
         path = output / f"table{one.name}.tsv"
         write_table(path, one.cells)

@@ -18,6 +18,7 @@ from lungaug.metalung.operations import DEFAULT_OPERATIONS, OPERATIONS
 from lungaug.segmenters.factory import NETWORKS
 from lungaug.settings import schema_of, setting
 from lungaug.store import StorageSettings
+from lungaug.training.settings import RunningSettings
 
 SECTIONS = (
     "phantom",
@@ -56,11 +57,11 @@ DERIVED = {
     "audit": ("crop",),
     "arm": ("fingerprints", "crop"),
     "realism": ("crop", "min_diameter_mm", "feather_px"),
-    "published": ("level",),
+    "published": ("level", "decimals", "pseudo_patients"),
     "scan": ("kind",),
-    "tables": ("threshold",),
+    "tables": ("threshold", "pseudo_patients"),
     "presence_tables": ("n_resamples", "level", "minimum_patients"),
-    "curves": ("level", "minimum_patients"),
+    "curves": ("level", "minimum_patients", "pseudo_patients"),
     "score_figures": ("level",),
     "learning_curve_tables": ("n_resamples", "level", "minimum_patients"),
 }
@@ -93,6 +94,9 @@ class WorkflowSettings:
     key_file: str | None = setting(None, "pseudonym key; null: made in the private folder")
     ledger: str | None = setting(None, "who is in which set, for good; null: ledgers/<cohort>.tsv")
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "where training runs")
+    running: RunningSettings = setting(
+        RunningSettings, "how trainings of segmenters and classifiers run; makes nothing stale"
+    )
     arms: tuple[str, ...] = setting(
         ("none", "online", "metalung"), "training sets to compare", minItems=1
     )

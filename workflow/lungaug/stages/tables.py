@@ -47,6 +47,7 @@ class Settings:
         None,
         "threshold of the predicted masks; null: chosen on validation patients; as in evaluate",
     )
+    pseudo_patients: bool = setting(False, "whether the data name no patients; told in captions")
 
 
 def run(
@@ -85,6 +86,8 @@ def run(
         settings.level,
         settings.minimum_patients,
         settings.threshold,
+        settings.pseudo_patients,
+        one_training=not (rows.groupby(["segmenter", "arm"])["seed"].nunique() > 1).any(),
     )
     main = main_table(scores, comparisons, trainings_of(rows), tested, view)
     absent = [name for name in LESION_CLASSES if name not in lesion_classes(scores)]

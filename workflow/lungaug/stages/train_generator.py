@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from lungaug.generators.gaussian_settings import GaussianSettings
 from lungaug.generators.vqvae_settings import VqvaeSettings
 from lungaug.settings import setting
 from lungaug.store import Provenance, SliceFile
+from lungaug.training.cost import Training, cost_of, write_cost
 
 if TYPE_CHECKING:
     from lungaug.generators.protocol import Generator
@@ -64,11 +66,12 @@ def run(
     model: Path,
     history: Path,
     sheets: Path,
+    cost: Path,
     checkpoint: Path,
     settings: Settings,
     provenance: Provenance,
 ) -> None:
-    """Fit, then write the model, its history and its sample sheets.
+    """Fit, then write the model, its history, its sample sheets and what it cost.
 
     Args:
         rois: crops of training patients' nodules.
@@ -77,6 +80,7 @@ def run(
         device: auto, cpu or cuda.
         model, history: what is written.
         sheets: folder; ``real.png`` and ``final.png``, and what the generator draws as it learns.
+        cost: what is written of time and memory; the arm of its row is ``generator``.
         checkpoint: written while fitting, removed at the end.
         settings: of this stage.
         provenance: a checkpoint of another one is not used.
@@ -86,12 +90,13 @@ def run(
         LeakageError: the audit failed.
         InputError: no crops, or some that are none of real nodules.
     """
+    start = time.perf_counter()
     factory.check_name(generator)
     check_audit(audit)
     crops = read_crops(rois)
     check_crops(crops, rois)
 
-    from lungaug.generators.loop import make_mixed_fabric
+    from lungaug.generators.loop import effort_of, make_mixed_fabric
     from lungaug.generators.protocol import FitRun
     from lungaug.training.checkpoint import Checkpoint
     from lungaug.training.devices import reproducible
@@ -99,14 +104,19 @@ def run(
     fabric = make_mixed_fabric(device)
     digest = digest_of(rois)
     saved = Checkpoint(checkpoint, identity_of(generator, digest, provenance))
-    name = f"{rois.parent.name}/{generator}"
+    fold = rois.parent.name
+    name = f"{fold}/{generator}"
     logger.info("%s: %d crops on %s", name, len(crops), fabric.device)
     fitted = factory.build(generator, settings.generators())
     with reproducible(settings.torch_threads, fabric):
-        rows = fitted.fit(crops, FitRun(name, settings.seed, fabric, saved, sheets))
+        fit_run = FitRun(name, settings.seed, fabric, saved, sheets)
+        rows = fitted.fit(crops, fit_run)
         draw_sheets(sheets, crops, fitted, settings.seed)
         write_history(history, rows)
         factory.save(model, generator, fitted, digest)
+    training = Training(fold, "generator", generator, 0)
+    effort = effort_of(fit_run)
+    write_cost(cost, cost_of(training, effort, fabric, time.perf_counter() - start))
     saved.remove()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,31 +15,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lungaug.cohort import write_rows, write_table
+from lungaug.cohort import write_table
 from lungaug.errors import InputError, SettingError
 from lungaug.evaluation.audit_outcome import check_audit
 from lungaug.imaging.contrast import ContrastSettings, network_input
+from lungaug.segmenters import factory
 from lungaug.segmenters.presence_settings import PresenceSettings
 from lungaug.settings import setting
 from lungaug.store import Provenance
 from lungaug.training.arm_tables import Tables, identity_of, read_tables, seeds_of
-from lungaug.training.settings import OnlineSettings, TrainingSettings
+from lungaug.training.cost import Training, cost_of, write_cost
+from lungaug.training.history import write_history
+from lungaug.training.settings import OnlineSettings, RunningSettings, TrainingSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lungaug.training.checkpoint import Checkpoint
     from lungaug.training.data import Slices
-    from lungaug.training.history import HistoryRow
     from lungaug.training.loop import Fit
 
 logger = logging.getLogger(__name__)
 
 MODEL_VERSION = 1
-HISTORY_COLUMNS = (
-    *("step", "epoch", "train_loss", "validation_loss", "validation_auc", "learning_rate"),
-    "best",
-)
+NAME = "presence"
+SCORE = "validation_auc"
 DECIMALS = 9
 
 
@@ -68,11 +69,12 @@ class Job:
     tables: Tables
     root: Path
     settings: Settings
+    running: RunningSettings
 
     @property
     def name(self) -> str:
         """What begins every line of the log."""
-        return f"{self.fold}/{self.arm}/presence/seed{self.seed_index}"
+        return f"{self.fold}/{self.arm}/{NAME}/seed{self.seed_index}"
 
     def slices(self, table: pd.DataFrame, **options: Any) -> Slices:
         """A table's slices as the network sees them."""
@@ -95,10 +97,12 @@ def run(
     model: Path,
     history: Path,
     presence: Path,
+    cost: Path,
     checkpoint: Path,
     events: Path,
     settings: Settings,
     provenance: Provenance,
+    running: str = "{}",
 ) -> None:
     """Train, then write the model, its history and the probability of every held-out slice.
 
@@ -114,44 +118,45 @@ def run(
         device: auto, cpu or cuda.
         model, history: what is written of the training.
         presence: what is written of validation and test slices.
+        cost: what is written of time and memory.
         checkpoint: written while training, removed at the end.
-        events: folder of TensorBoard events, where the settings ask for them.
+        events: folder of TensorBoard events, where ``running`` asks for them.
         settings: of this stage.
         provenance: a checkpoint of another one is not used.
+        running: JSON of :class:`RunningSettings`; no result depends on it.
 
     Raises:
         SettingError: unknown encoder or device, or one that lacks the precision.
         LeakageError: the audit failed, or a held-out patient is among the training slices.
-        InputError: training or validation slices are all with a nodule, or all without.
+        InputError: training or validation slices are all with a nodule, or all without, or there
+            is no file of weights where the settings name one.
     """
+    start = time.perf_counter()
     if online not in ("yes", "no"):
         raise SettingError(f"online: got {online!r}; accepted: yes, no")
     check_audit(audit)
     tables = read_tables(arm, slices)
     check_tables(tables, arm, slices)
-    job = Job(slices.parent.name, arm.stem, seed_index, online == "yes", tables, root, settings)
+    whose = (slices.parent.name, arm.stem, seed_index, online == "yes")
+    job = Job(*whose, tables, root, settings, RunningSettings.of(running))
 
     from lungaug.training.checkpoint import Checkpoint
-    from lungaug.training.devices import make_fabric, reproducible
+    from lungaug.training.devices import reproducible, start_fabric
 
-    how = settings.training
-    fabric = make_fabric(
-        device,
-        precision=how.precision,
-        devices=how.devices,
-        nodes=how.nodes,
-        strategy=how.strategy,
-    )
-    identity = identity_of(tables, root, provenance, ["presence", seed_index, job.online])
+    fabric = start_fabric(device, settings.training)
+    weights = factory.weights_file(settings.network.unet)
+    identity = identity_of(tables, root, provenance, [NAME, seed_index, job.online], weights)
     saved = Checkpoint(checkpoint, identity)
-    with reproducible(how.torch_threads, fabric):
-        fitted = train(job, fabric, saved, events if how.tensorboard else None)
+    with reproducible(settings.training.torch_threads, fabric):
+        fitted = train(job, fabric, saved, events if job.running.tensorboard else None)
         if not fabric.is_global_zero:
             return
         write_model(model, job, fitted)
-        write_history(history, fitted.history, fitted.step)
+        write_history(history, fitted.history, fitted.step, SCORE)
         # Only now, with the kept step on disk, are test slices opened.
         write_presence(presence, job, fitted, fabric)
+    training = Training(job.fold, job.arm, NAME, seed_index)
+    write_cost(cost, cost_of(training, fitted.effort, fabric, time.perf_counter() - start))
     saved.remove()
 
 
@@ -186,11 +191,11 @@ def train(job: Job, fabric: Any, checkpoint: Checkpoint, events: Path | None = N
     from lungaug.training.loop import fit
     from lungaug.training.order import BatchOrder
 
-    how, tables = job.settings.training, job.tables
+    how, running, tables = job.settings.training, job.running, job.tables
     weight_seed, order_seed, online_seed = seeds_of(job.settings.seed, job.seed_index)
     training = job.slices(
         tables.train,
-        cache_mb=how.cache_mb / max(1, how.workers),
+        cache_mb=running.worker_cache_mb,
         online=job.settings.online if job.online else None,
         seed=(online_seed,),
     )
@@ -205,9 +210,10 @@ def train(job: Job, fabric: Any, checkpoint: Checkpoint, events: Path | None = N
     return fit(
         network,
         training,
-        job.slices(tables.validation, cache_mb=how.cache_mb),
+        job.slices(tables.validation, cache_mb=running.cache_mb),
         order,
         settings=how,
+        running=running,
         fabric=fabric,
         checkpoint=checkpoint,
         name=job.name,
@@ -255,19 +261,6 @@ def write_model(path: Path, job: Job, fitted: Fit) -> None:
 
     description = {"presence_version": MODEL_VERSION, "network": asdict(job.settings.network)}
     save_tensors(path, {**description, "step": fitted.step, "weights": weights_of(fitted.module)})
-
-
-def write_history(path: Path, history: list[HistoryRow], best_step: int) -> None:
-    """Write ``history.tsv``; the column ``best`` is 1 in the row of the step that was kept."""
-    rows = []
-    for row in history:
-        values = (
-            *(row.epoch, row.train_loss, row.validation_loss, row.validation_dice),
-            row.learning_rate,
-        )
-        texts = [str(row.step), *(f"{v:.6g}" for v in values), str(int(row.step == best_step))]
-        rows.append(dict(zip(HISTORY_COLUMNS, texts, strict=True)))
-    write_rows(path, HISTORY_COLUMNS, rows)
 
 
 def write_presence(path: Path, job: Job, fitted: Fit, fabric: Any) -> None:

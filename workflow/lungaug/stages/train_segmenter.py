@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +24,9 @@ from lungaug.segmenters.settings import SegmenterSettings
 from lungaug.settings import setting
 from lungaug.store import Provenance, SliceWriter, StorageSettings
 from lungaug.training.arm_tables import Tables, identity_of, read_tables, seeds_of
-from lungaug.training.cost import Cost, peak_mb, write_cost
+from lungaug.training.cost import Training, cost_of, write_cost
 from lungaug.training.history import write_history
-from lungaug.training.settings import OnlineSettings, TrainingSettings
+from lungaug.training.settings import OnlineSettings, RunningSettings, TrainingSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
 DETECTION_COLUMNS = ("key", "top", "left", "bottom", "right", "score")
 # Of networks that give maps only, what is this probable or more is a detection.
-DETECTION_FLOOR = 0.1
+DETECTION_FLOOR = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +67,7 @@ class Job:
     tables: Tables
     root: Path
     settings: Settings
+    running: RunningSettings
 
     @property
     def name(self) -> str:
@@ -104,6 +104,7 @@ def run(
     events: Path,
     settings: Settings,
     provenance: Provenance,
+    running: str = "{}",
 ) -> None:
     """Train, then write the model, its history, its predictions and what it cost.
 
@@ -122,14 +123,16 @@ def run(
         predictions, detections: what is written of validation and test slices.
         cost: what is written of time and memory.
         checkpoint: written while training, removed at the end.
-        events: folder of TensorBoard events, where the settings ask for them.
+        events: folder of TensorBoard events, where ``running`` asks for them.
         settings: of this stage.
         provenance: stored in the predictions; a checkpoint of another one is not used.
+        running: JSON of :class:`RunningSettings`; no result depends on it.
 
     Raises:
         SettingError: unknown segmenter, encoder or device, or one that lacks the precision.
         LeakageError: the audit failed, or a held-out patient is among the training slices.
-        InputError: no nodule to learn from, or no validation patients to choose the best step on.
+        InputError: no nodule to learn from, no validation patients to choose the best step on, or
+            no file of weights where the settings name one.
     """
     start = time.perf_counter()
     factory.check_name(segmenter)
@@ -139,41 +142,27 @@ def run(
     tables = read_tables(arm, slices)
     check_tables(tables, arm, settings.training)
     fold = slices.parent.name
-    job = Job(fold, arm.stem, segmenter, seed_index, online == "yes", tables, root, settings)
+    whose = (fold, arm.stem, segmenter, seed_index, online == "yes")
+    job = Job(*whose, tables, root, settings, RunningSettings.of(running))
 
     from lungaug.training.checkpoint import Checkpoint
-    from lungaug.training.devices import reproducible
+    from lungaug.training.devices import reproducible, start_fabric
 
     fabric = start_fabric(device, settings.training)
-    identity = identity_of(tables, root, provenance, [segmenter, seed_index, job.online])
+    weights = factory.weights_file(settings.network)
+    identity = identity_of(tables, root, provenance, [segmenter, seed_index, job.online], weights)
     saved = Checkpoint(checkpoint, identity)
     with reproducible(settings.training.torch_threads, fabric):
-        fitted = train(job, fabric, saved, events if settings.training.tensorboard else None)
+        fitted = train(job, fabric, saved, events if job.running.tensorboard else None)
         if not fabric.is_global_zero:
             return
         write_model(model, job, fitted)
         write_history(history, fitted.history, fitted.step)
         # Only now, with the kept step on disk, are test slices opened.
         write_predictions(predictions, detections, job, fitted, fabric, provenance)
-    write_cost(cost, cost_of(job, fitted, fabric, time.perf_counter() - start))
+    training = Training(fold, arm.stem, segmenter, seed_index)
+    write_cost(cost, cost_of(training, fitted.effort, fabric, time.perf_counter() - start))
     saved.remove()
-
-
-def start_fabric(device: str, settings: TrainingSettings) -> Any:
-    """Fabric as the settings have it.
-
-    Raises:
-        SettingError: the machine has no such device, too few, or not the precision.
-    """
-    from lungaug.training.devices import make_fabric
-
-    return make_fabric(
-        device,
-        precision=settings.precision,
-        devices=settings.devices,
-        nodes=settings.nodes,
-        strategy=settings.strategy,
-    )
 
 
 def check_tables(tables: Tables, arm: Path, settings: TrainingSettings) -> None:
@@ -216,19 +205,19 @@ def train(job: Job, fabric: Any, checkpoint: Checkpoint, events: Path | None = N
     from lungaug.training.losses import LOSSES
     from lungaug.training.order import BatchOrder
 
-    how = job.settings.training
+    how, running = job.settings.training, job.running
     weight_seed, order_seed, online_seed = seeds_of(job.settings.seed, job.seed_index)
     rows = job.rows(job.tables.train)
     training = Slices(
         rows,
         job.door(),
-        cache_mb=how.cache_mb / max(1, how.workers),
+        cache_mb=running.worker_cache_mb,
         online=job.settings.online if job.online else None,
         seed=(online_seed,),
     )
     held_out = None
     if len(job.tables.validation):
-        held_out = Slices(job.rows(job.tables.validation), job.door(), cache_mb=how.cache_mb)
+        held_out = Slices(job.rows(job.tables.validation), job.door(), cache_mb=running.cache_mb)
     order = BatchOrder(
         rows.groups, how.batch_size, order=how.order, classes=rows.classes, seed=(order_seed,)
     )
@@ -241,6 +230,7 @@ def train(job: Job, fabric: Any, checkpoint: Checkpoint, events: Path | None = N
         held_out,
         order,
         settings=how,
+        running=running,
         fabric=fabric,
         checkpoint=checkpoint,
         name=job.name,
@@ -304,29 +294,3 @@ def detection_rows(
         values = [f"{value:.6g}" for value in (*boxes[i], scores[i])]
         rows.append(dict(zip(DETECTION_COLUMNS, [key, *values], strict=True)))
     return rows
-
-
-def cost_of(job: Job, fitted: Fit, fabric: Any, total_seconds: float) -> Cost:
-    """What a training cost; ``total_seconds`` are those of this process."""
-    import torch
-
-    how = job.settings.training
-    gpu = fabric.device.type == "cuda"
-    n_samples = fitted.n_steps * how.batch_size
-    return Cost(
-        fold=job.fold,
-        arm=job.arm,
-        segmenter=job.segmenter,
-        seed=job.seed_index,
-        device=torch.cuda.get_device_name(fabric.device) if gpu else "cpu",
-        precision=how.precision,
-        processes=fabric.world_size,
-        steps=fitted.n_steps,
-        samples=n_samples,
-        seconds=fitted.seconds,
-        samples_per_second=n_samples / max(fitted.seconds, 1e-9),
-        peak_mb=peak_mb(),
-        peak_gpu_mb=torch.cuda.max_memory_allocated(fabric.device) / 2**20 if gpu else math.nan,
-        n_parameters=sum(weight.numel() for weight in fitted.module.parameters()),
-        total_seconds=total_seconds,
-    )

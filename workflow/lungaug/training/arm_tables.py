@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lungaug.cohort import SLICE_COLUMNS, read_table
+from lungaug.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,15 +54,23 @@ def read_tables(arm: Path, slices: Path) -> Tables:
 
 
 def identity_of(
-    tables: Tables, root: Path, provenance: Provenance, training: Sequence[str | int | bool]
+    tables: Tables,
+    root: Path,
+    provenance: Provenance,
+    training: Sequence[str | int | bool],
+    weights: Path | None,
 ) -> str:
-    """Digest of all that decides the weights: settings, code, the tables and their pixels.
+    """Digest of all that decides the weights: settings, code, first weights, tables and pixels.
 
     Args:
         tables: test slices do not count.
         root: folder that the column ``file`` is relative to.
         provenance: settings and code of the stage.
         training: what else tells this training from others of the stage.
+        weights: file of the first weights, if they come from one.
+
+    Raises:
+        InputError: there is no such file.
     """
     from lungaug.training.data import SliceRows
 
@@ -71,8 +80,18 @@ def identity_of(
         "training": list(training),
         "tables": [table.to_csv(sep="\t", index=False) for table in used],
         "files": [SliceRows(table, root).digests() for table in used],
+        "weights": None if weights is None else _digest(weights),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    """Of a file's bytes."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; accepted: a file of weights") from error
 
 
 def seeds_of(seed: int, seed_index: int) -> list[int]:

@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
 from lungaug.errors import SettingError
 from lungaug.training.checkpoint import seed_generators
 from lungaug.training.order import Ticket
+from lungaug.training.settings import TrainingSettings
 
 UNUSED_LAYERS = "ddp_find_unused_parameters_true"
+
+
+def start_fabric(device: str, settings: TrainingSettings) -> Any:
+    """Fabric as a training's settings have it.
+
+    Raises:
+        SettingError: as of :func:`make_fabric`.
+    """
+    return make_fabric(
+        device,
+        precision=settings.precision,
+        devices=settings.devices,
+        nodes=settings.nodes,
+        strategy=settings.strategy,
+    )
 
 
 def make_fabric(
@@ -34,12 +52,12 @@ def make_fabric(
         device: auto (CUDA where there is a device), cpu or cuda.
         precision: one of Fabric's.
         devices: processes on a node.
-        nodes: machines; with more than one the scheduler starts every process.
+        nodes: machines; with more than one srun or torchrun has started every process.
         strategy: one of ``TrainingSettings``.
 
     Raises:
-        SettingError: another device, cuda where there is none or too few, or a precision that the
-            device does not have.
+        SettingError: another device, cuda where there is none or too few, a precision that the
+            device does not have, or several machines on which nothing has started the processes.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise SettingError(f"device: got {device!r}; accepted: auto, cpu, cuda")
@@ -53,6 +71,8 @@ def make_fabric(
         raise SettingError(
             "precision: got '16-mixed', which needs a GPU; accepted: 32-true, bf16-mixed"
         )
+    if nodes > 1:
+        _check_launched(devices, nodes)
     several = devices * nodes > 1
     fabric = Fabric(
         accelerator=accelerator,
@@ -69,6 +89,27 @@ def make_fabric(
         if not fabric.is_global_zero:
             logging.getLogger("lungaug").setLevel(logging.WARNING)
     return fabric
+
+
+def _check_launched(devices: int, nodes: int) -> None:
+    """Nothing, where each of the processes was started: the first waits for the others for ever.
+
+    Raises:
+        SettingError: none was, or another number of them.
+    """
+    started = "1"
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        started = os.environ.get("WORLD_SIZE", started)
+    elif SLURMEnvironment.detect():
+        started = os.environ["SLURM_NTASKS"]
+    n_processes = devices * nodes
+    if started != str(n_processes):
+        raise SettingError(
+            f"nodes: got {nodes}, which needs {n_processes} processes (devices: {devices} on each "
+            f"node), and {started} was started; accepted: 1, or all of them started by srun "
+            f"(--nodes={nodes} --ntasks-per-node={devices}) or, on every node, by torchrun "
+            f"(--nnodes={nodes} --nproc-per-node={devices})"
+        )
 
 
 def shares(batches: Iterable[list[Ticket]], fabric: Any) -> Iterator[list[Ticket]]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from lungaug.cohort import write_rows
 
+SCORE = "validation_dice"
+
 
 @dataclass(frozen=True)
 class HistoryRow:
@@ -17,15 +19,29 @@ class HistoryRow:
     epoch: float  # passes over the training set
     train_loss: float  # mean over the steps since the last row
     validation_loss: float  # mean over the slices; NaN without validation patients
-    validation_dice: float  # patients' mean, of slices with a nodule; NaN without any
+    validation_dice: float  # patients' mean, of slices with a nodule, or what else is the score
     learning_rate: float  # of the last step
 
 
-def write_history(path: Path, history: Sequence[HistoryRow], best_step: int) -> None:
-    """Write ``history.tsv``; the column ``best`` is 1 in the row of the step that was kept."""
+def write_history(
+    path: Path, history: Sequence[HistoryRow], best_step: int, score: str = SCORE
+) -> None:
+    """Write ``history.tsv``.
+
+    Args:
+        path: to write.
+        history: of the training.
+        best_step: the one that was kept: in its row the column ``best`` is 1.
+        score: the column's name of what the training's judge gave.
+    """
     columns = [*(field.name for field in fields(HistoryRow)), "best"]
+    named = {SCORE: score}
     rows = [{**asdict(row), "best": int(row.step == best_step)} for row in history]
-    write_rows(path, columns, [{k: _text(v) for k, v in row.items()} for row in rows])
+    write_rows(
+        path,
+        [named.get(name, name) for name in columns],
+        [{named.get(k, k): _text(v) for k, v in row.items()} for row in rows],
+    )
 
 
 def _text(value: float) -> str:

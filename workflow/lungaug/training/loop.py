@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lungaug.errors import LungaugError
 from lungaug.training.checkpoint import Checkpoint, generator_states, set_generator_states
+from lungaug.training.cost import Effort
 from lungaug.training.data import Batch, Slices, loader
 from lungaug.training.devices import (
     everyones,
@@ -28,7 +29,7 @@ from lungaug.training.inference import validate
 from lungaug.training.optimisation import learning_rate, make_optimiser
 from lungaug.training.order import BatchOrder
 from lungaug.training.progress import Progress, Weights
-from lungaug.training.settings import TrainingSettings
+from lungaug.training.settings import RunningSettings, TrainingSettings
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Fit:
     step: int  # the kept one
     history: list[HistoryRow]
     n_steps: int  # that were made
-    seconds: float  # of these, loading included
+    effort: Effort  # of these
 
 
 def fit(
@@ -62,6 +63,7 @@ def fit(
     order: BatchOrder,
     *,
     settings: TrainingSettings,
+    running: RunningSettings,
     fabric: Any,
     checkpoint: Checkpoint,
     name: str,
@@ -78,9 +80,10 @@ def fit(
             equal ones, or where there is no score, the one with the lowest loss; among equal ones
             of these, the earliest.
         order: the batches.
-        settings: budget, optimiser, schedule, and when to validate and save.
-        fabric: made by :func:`lungaug.training.devices.make_fabric`. Each of its processes takes its share of every batch;
-            the first validates and writes.
+        settings: budget, optimiser, schedule, and when to validate.
+        running: when to save, and how many processes load.
+        fabric: made by :func:`lungaug.training.devices.make_fabric`. Each of its processes takes
+            its share of every batch; the first validates and writes.
         checkpoint: read at the start, written as the training goes; not removed.
         name: begins every line of the log.
         judge: what validates; in evaluation mode, without gradients, in Fabric's precision.
@@ -92,12 +95,13 @@ def fit(
     """
     if validation is None and (settings.select == "best" or settings.patience is not None):
         raise ValueError("no validation slices; accepted with select: last, patience: null only")
-    loop = _Loop(segmenter, training, validation, order, settings, fabric, checkpoint, name, judge)
+    data = (training, validation, order)
+    loop = _Loop(segmenter, *data, settings, running, fabric, checkpoint, name, judge)
     loop.resume()
     loop.watch(events)
     if not loop.finished:
         tickets = shares(order.batches(loop.progress.step, loop.n_steps), fabric)
-        for batch in loader(training, tickets, settings.workers):
+        for batch in loader(training, tickets, running.workers):
             loop.learn(fabric.to_device(batch))
             loop.account()
             if loop.finished:
@@ -113,13 +117,14 @@ class _Loop:
         validation: Slices | None,
         order: BatchOrder,
         settings: TrainingSettings,
+        running: RunningSettings,
         fabric: Any,
         checkpoint: Checkpoint,
         name: str,
         judge: Judge,
     ) -> None:
         self.training, self.validation = training, validation
-        self.order, self.settings = order, settings
+        self.order, self.settings, self.running = order, settings, running
         self.fabric, self.checkpoint = fabric, checkpoint
         self.name, self.judge = name, judge
         by_epochs = settings.epochs * order.batches_per_epoch
@@ -172,7 +177,7 @@ class _Loop:
         step, settings = self.progress.step, self.settings
         last = step == self.n_steps
         validating = last or step % settings.validate_every == 0
-        saving = last or step % settings.checkpoint_every == 0
+        saving = last or step % self.running.checkpoint_every == 0
         if not (validating or saving):
             return
         self._take_losses()
@@ -211,7 +216,12 @@ class _Loop:
         progress, best = self.progress, self.progress.best_weights
         self.network.load_state_dict(self._judged().state_dict() if best is None else best)
         kept = progress.step if best is None else progress.best_step
-        return Fit(self.network, kept, progress.history, progress.step, progress.seconds)
+        return Fit(self.network, kept, progress.history, progress.step, self._effort())
+
+    def _effort(self) -> Effort:
+        n_steps, seconds = self.progress.step, self.progress.seconds
+        n_parameters = sum(weight.numel() for weight in self.network.parameters())
+        return Effort(n_steps, n_steps * self.settings.batch_size, seconds, n_parameters)
 
     def _judged(self) -> nn.Module:
         return self.network if self.average is None else self.average.settled()

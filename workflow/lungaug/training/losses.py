@@ -18,7 +18,8 @@ def dice_squared(logits: Tensor, target: Tensor) -> Tensor:
     """The published loss: Dice over the whole batch with squares in the denominator.
 
     1 - (2 Σpg + e) / (Σp² + Σg² + e), e = 1e-5. A batch without nodule gives nearly no gradient
-    until the prediction is nearly empty.
+    until the prediction is nearly empty. Of several processes each has the Dice of its own part of
+    a batch; what is learned from is their mean.
 
     References:
         Milletari F, Navab N, Ahmadi S-A, V-Net, 3DV 2016, section 3.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
 from lungaug.errors import SettingError
-from lungaug.settings import setting
+from lungaug.settings import from_mapping, setting
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ class TrainingSettings:
         "frequent; table: as the arm lists them, sorted by patient",
     )
     loss: Literal["bce_dice", "dice_squared"] = setting(
-        "bce_dice", "bce_dice: cross-entropy plus Dice; dice_squared: the published one"
+        "bce_dice",
+        "bce_dice: cross-entropy plus Dice; dice_squared: the published one; both Dice are over a "
+        "batch, or with several processes the mean of each one's, over its part of the batch",
     )
     optimiser: Literal["adamw", "sgd"] = setting("adamw", "published: sgd")
     learning_rate: float = setting(1e-3, "published, with sgd: 0.01", exclusiveMinimum=0)
@@ -78,25 +81,25 @@ class TrainingSettings:
         minimum=1,
     )
     validate_every: int = setting(100, "steps between validations", minimum=1)
-    checkpoint_every: int = setting(100, "steps between checkpoints", minimum=1)
     torch_threads: int = setting(
         1, "threads of one training; results repeat to the bit at the same number", minimum=1
     )
-    devices: int = setting(1, "processes on a node, each with its GPU or on the CPU", minimum=1)
+    devices: int = setting(
+        1,
+        "processes on a node, each with its GPU or on the CPU; losses over a batch are then means "
+        "of the processes' own, not those of the whole batch",
+        minimum=1,
+    )
     nodes: int = setting(
-        1, "machines; above 1 the scheduler starts a process a device (srun, torchrun)", minimum=1
+        1,
+        "machines; above 1 srun or torchrun must start every process (devices x nodes), which is "
+        "refused otherwise",
+        minimum=1,
     )
     strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = setting(
         "auto",
         "Fabric's, for several processes: auto is the last, which suits every network; ddp is "
         "faster where every layer is used in every step; weights are whole in each process",
-    )
-    tensorboard: bool = setting(
-        False, "also write TensorBoard events, below the results; takes 2 s to start"
-    )
-    workers: int = setting(0, "processes that load slices; 0: the training's own", minimum=0)
-    cache_mb: int = setting(
-        1024, "memory for decoded slices in MB; the rest is read again each time", minimum=0
     )
 
     def __post_init__(self) -> None:
@@ -106,3 +109,39 @@ class TrainingSettings:
                 f"batch_size: got {self.batch_size}; accepted: a multiple of the {processes} "
                 f"processes (devices: {self.devices}, nodes: {self.nodes}), which share a batch"
             )
+
+
+@dataclass(frozen=True)
+class RunningSettings:
+    """How trainings run: speed, memory, and what is kept on the way. No result depends on it."""
+
+    workers: int = setting(
+        0, "processes that load slices, of each device; 0: the training's own", minimum=0
+    )
+    cache_mb: int = setting(
+        1024,
+        "memory for decoded slices in MB, of each device; the rest is read again each time",
+        minimum=0,
+    )
+    checkpoint_every: int = setting(100, "steps between checkpoints", minimum=1)
+    tensorboard: bool = setting(
+        False, "also write TensorBoard events, below the results; takes 2 s to start"
+    )
+
+    @property
+    def worker_cache_mb(self) -> float:
+        """What each process that loads may keep."""
+        return self.cache_mb / max(1, self.workers)
+
+    @classmethod
+    def of(cls, text: str) -> RunningSettings:
+        """From JSON, as the workflow hands it over.
+
+        Raises:
+            SettingError: no JSON, an unknown key, or a value that is not accepted.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise SettingError(f"running: got {text!r}; accepted: JSON ({error})") from error
+        return from_mapping(cls, values, where="running")
