@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -110,3 +112,14 @@ def test_reproducible_puts_everything_back() -> None:
     with reproducible(1, make_fabric("cpu")):
         assert state() == (1, True, False)
     assert state() == before
+
+
+def test_fabric_is_imported_without_torchmetrics_which_stays_importable() -> None:
+    script = (
+        "import sys, importlib.util, lungaug.training.devices;"
+        "print('torchmetrics' in sys.modules, importlib.util.find_spec('torchmetrics') is None)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.split() == ["False", "False"]

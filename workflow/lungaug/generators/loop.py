@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,7 +23,7 @@ from lungaug.generators.protocol import FitRun, HistoryRow
 from lungaug.generators.settings import BudgetSettings
 from lungaug.training.checkpoint import generator_states, set_generator_states
 from lungaug.training.cost import Effort
-from lungaug.training.devices import make_fabric
+from lungaug.training.devices import Fabric, make_fabric
 
 logger = logging.getLogger(__name__)
 

@@ -5,18 +5,47 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
 from lungaug.errors import SettingError
 from lungaug.training.checkpoint import seed_generators
 from lungaug.training.order import Ticket
 from lungaug.training.settings import TrainingSettings
+
+
+@contextlib.contextmanager
+def _without(package: str) -> Iterator[None]:
+    """Within: a package that is not imported yet cannot be, as if it were not installed."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+
+
+# Where torchmetrics is installed Fabric imports it, to ask for its version, which takes as long as
+# importing torch.
+with _without("torchmetrics"):
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+
+__all__ = [
+    "Fabric",
+    "everyones",
+    "make_fabric",
+    "part_generators",
+    "reproducible",
+    "shares",
+    "start_fabric",
+]
 
 UNUSED_LAYERS = "ddp_find_unused_parameters_true"
 
