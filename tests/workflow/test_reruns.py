@@ -14,7 +14,17 @@ from workflow_runs import Copy
 pytestmark = pytest.mark.slow
 
 BEFORE = {"phantom", "scan", "ingest", "preprocess", "split", "select"}
-AFTER = {"audit", "arm", "train_segmenter", "evaluate", "tables", "figures", "report"}
+TABLES = {"tables", "curves", "cost"}
+AFTER = {
+    "audit",
+    "arm",
+    "train_segmenter",
+    "evaluate",
+    *TABLES,
+    "figures",
+    "score_figures",
+    "report",
+}
 OPERATIONS = 6
 COHORT_FILES = ["results/tiny/fixed/audit.tsv", "results/tiny/fixed/arms/metalung.tsv"]
 
