@@ -35,7 +35,8 @@ class PredictedSlice:
     """A test slice and what the arms predict there.
 
     ``image`` is (H, W), 0 to 1, as the network sees it; ``reference`` (H, W) bool;
-    ``probabilities`` (H, W) by arm; ``scores`` the words under each arm's picture.
+    ``probabilities`` (H, W), ``masks`` (H, W) bool, and the ``thresholds`` between them by arm;
+    ``scores`` the words under each arm's picture.
     """
 
     label: str
@@ -43,6 +44,7 @@ class PredictedSlice:
     reference: NDArray[np.bool_]
     probabilities: dict[str, NDArray[Any]]
     masks: dict[str, NDArray[np.bool_]]
+    thresholds: dict[str, float]
     scores: dict[str, str] = field(default_factory=dict)
 
 
@@ -89,7 +91,8 @@ def predictions_figure(examples: list[PredictedSlice]) -> Figure:
             rgb = difference_overlay(example.image, example.masks[arm], example.reference)
             show(axis, rgb, f"{arm}: {example.scores.get(arm, '')}".rstrip(": "))
         for axis, arm in zip(row[3::2], arms, strict=True):
-            show(axis, example.probabilities[arm][window], "probability", cmap="magma")
+            cut = f" ≥ {example.thresholds[arm]:g}" if arm in example.thresholds else ""
+            show(axis, example.probabilities[arm][window], f"probability{cut}", cmap="magma")
             outline(axis, example.reference[window], REFERENCE)
     _legend(figure, {"hit": HIT, "missed (outline: reference)": MISSED, "false": FALSE})
     return figure

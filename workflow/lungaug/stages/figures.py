@@ -162,6 +162,7 @@ def _predicted(
     hu, nodule = _images(place, "hu", "nodule")
     reference = nodule > 0
     probabilities, masks, scores = {}, {}, {}
+    cuts: dict[str, float] = {}
     for arm in arms:
         found = [t for t in trainings if t.arm == arm and t.fold == choice.fold]
         probability = _probability([trainings[t] for t in found], choice.key)
@@ -169,12 +170,12 @@ def _predicted(
             probability, mask = np.zeros(reference.shape), np.zeros(reference.shape, bool)
             scores[arm] = "no prediction"
         else:
-            threshold = thresholds[found[0]]
-            mask = predicted_mask(probability, threshold)
-            scores[arm] = f"{_words(mask, reference)} (≥ {threshold:g})"
+            cuts[arm] = thresholds[found[0]]
+            mask = predicted_mask(probability, cuts[arm])
+            scores[arm] = _words(mask, reference)
         probabilities[arm], masks[arm] = probability, mask
     image = network_input(hu, settings.contrast)
-    return PredictedSlice(choice.label, image, reference, probabilities, masks, scores)
+    return PredictedSlice(choice.label, image, reference, probabilities, masks, cuts, scores)
 
 
 def _probability(paths: list[Path], key: str) -> NDArray[Any] | None:
