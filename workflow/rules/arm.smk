@@ -20,7 +20,7 @@ rule audit:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=60,
     params:
         code=code("audit"),
@@ -59,7 +59,7 @@ rule arm:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=60,
     params:
         origins=lambda wildcards: ARMS[wildcards.arm].origins,

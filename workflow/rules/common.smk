@@ -115,6 +115,11 @@ def training_code(stage, segmenter):
     return code(stage, tuple(others))
 
 
+def memory(mb):
+    """MB of a job: more with each attempt, for profiles that retry jobs killed for memory."""
+    return lambda wildcards, attempt: mb * attempt
+
+
 def gpus(generator):
     """Devices of a job: only networks need one."""
     return int(CONFIG["device"] != "cpu" and generator in ("vqvae", "dcgan"))

@@ -18,7 +18,7 @@ rule evaluate:
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=30,
     params:
         code=code("evaluate"),

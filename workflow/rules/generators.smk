@@ -19,7 +19,7 @@ rule rois:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=60,
     params:
         code=code("rois"),
@@ -48,7 +48,7 @@ rule train_generator:
         "../../envs/generation.yaml"
     threads: CONFIG["train_generator"]["torch_threads"]
     resources:
-        mem_mb=6000,
+        mem_mb=memory(6000),
         runtime=720,
         gpu=lambda wildcards: gpus(wildcards.generator),
     params:
@@ -77,7 +77,7 @@ rule sample:
     conda:
         "../../envs/generation.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=120,
         gpu=lambda wildcards: gpus(wildcards.generator),
     params:
@@ -109,7 +109,7 @@ rule insert:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=120,
     params:
         code=code("insert"),
@@ -143,7 +143,7 @@ rule realism:
     conda:
         "../../envs/segmentation.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=120,
     params:
         code=code("realism"),
@@ -177,7 +177,7 @@ rule realism_tables:
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=10,
     params:
         code=code("realism_tables"),
@@ -207,7 +207,7 @@ rule reader_sheet:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=10,
     params:
         text=staleness.text_hash(REPORT_TEXT),
@@ -243,7 +243,7 @@ rule generated_figures:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=30,
     params:
         code=code("generated_figures"),

@@ -29,7 +29,7 @@ if CURVE:
         conda:
             "../../envs/tables.yaml"
         resources:
-            mem_mb=2000,
+            mem_mb=memory(2000),
             runtime=30,
         params:
             code=code("learning_curve_tables"),

@@ -17,7 +17,7 @@ rule metalung:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1500),
         runtime=60,
     params:
         patients=lambda wildcards: training_patients(wildcards.batch),

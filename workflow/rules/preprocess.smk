@@ -14,7 +14,7 @@ rule preprocess:
     conda:
         "../../envs/imaging.yaml"
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1500),
         runtime=60,
     params:
         code=code("preprocess"),

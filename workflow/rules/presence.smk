@@ -29,7 +29,7 @@ if CONFIG["presence"]:
             "../../envs/segmentation.yaml"
         threads: training_threads(CONFIG["train_presence"])
         resources:
-            mem_mb=6000,
+            mem_mb=memory(6000),
             runtime=720,
             gpu=training_gpus(CONFIG["train_presence"]),
         params:
@@ -71,7 +71,7 @@ if CONFIG["presence"]:
         conda:
             "../../envs/tables.yaml"
         resources:
-            mem_mb=2000,
+            mem_mb=memory(2000),
             runtime=30,
         params:
             code=code("presence_tables"),

@@ -41,7 +41,7 @@ rule figures:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=30,
     params:
         code=code("figures"),
@@ -71,7 +71,7 @@ rule score_figures:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=10,
     params:
         code=code("score_figures"),
@@ -119,7 +119,7 @@ rule report:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=30,
     params:
         text=staleness.text_hash(REPORT_TEXT),

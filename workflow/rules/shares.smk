@@ -15,7 +15,7 @@ rule share:
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=10,
     params:
         code=code("share"),

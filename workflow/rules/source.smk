@@ -16,7 +16,7 @@ if IS_PHANTOM:
         conda:
             "../../envs/ingest.yaml"
         resources:
-            mem_mb=1000,
+            mem_mb=memory(1000),
             runtime=30,
         params:
             code=code("phantom"),
@@ -40,7 +40,7 @@ checkpoint scan:
         "../../envs/ingest.yaml"
     resources:
         # A pickle of the published tables is read whole.
-        mem_mb=5000 if IS_TABLES else 1000,
+        mem_mb=memory(5000 if IS_TABLES else 1000),
         runtime=60,
     params:
         tree=source_tree,
@@ -67,7 +67,7 @@ rule ingest:
     conda:
         "../../envs/ingest.yaml"
     resources:
-        mem_mb=1500,
+        mem_mb=memory(1500),
         runtime=60,
     params:
         digests=lambda wildcards: digests(wildcards.batch),

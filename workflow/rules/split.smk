@@ -14,7 +14,7 @@ checkpoint split:
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=10,
     params:
         parts=lambda wildcards: published_parts(),
@@ -41,7 +41,7 @@ rule select:
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=10,
     params:
         code=code("select"),

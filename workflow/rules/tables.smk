@@ -24,7 +24,7 @@ rule tables:
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
         runtime=30,
     params:
         code=code("tables"),
@@ -60,7 +60,7 @@ rule published:
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=10,
     params:
         code=code("published"),
@@ -101,7 +101,7 @@ rule curves:
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
         runtime=60,
     params:
         code=code("curves"),
@@ -135,7 +135,7 @@ rule cost:
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
         runtime=10,
     params:
         code=code("cost"),

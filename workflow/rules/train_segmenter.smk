@@ -28,7 +28,7 @@ rule train_segmenter:
         "../../envs/segmentation.yaml"
     threads: lambda wildcards: training_threads(used_by(wildcards.segmenter))
     resources:
-        mem_mb=6000,
+        mem_mb=memory(6000),
         runtime=720,
         gpu=lambda wildcards: training_gpus(used_by(wildcards.segmenter)),
     params:
