@@ -110,7 +110,8 @@ class TestEveryOperation:
 
 
 def test_the_default_set_is_the_six_published_operations():
-    assert set(OPERATIONS) - set(DEFAULT_OPERATIONS) == {"blur"}
+    assert set(DEFAULT_OPERATIONS) < set(OPERATIONS)
+    assert "blur" not in DEFAULT_OPERATIONS
     assert len(DEFAULT_OPERATIONS) == 6
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +32,18 @@ def test_an_unknown_device() -> None:
 def test_half_precision_needs_a_gpu() -> None:
     with pytest.raises(SettingError, match=r"'16-mixed', which needs a GPU; accepted: 32-true, bf"):
         make_fabric("cpu", precision="16-mixed")
+
+
+@pytest.mark.parametrize("environment", [{}, {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train"}])
+def test_one_process_is_alone_whatever_scheduler_is_about(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    surroundings(monkeypatch, environment)
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fabric = make_fabric("cpu")
+    assert (fabric.world_size, fabric.global_rank) == (1, 0)
 
 
 def test_processes_share_a_batch() -> None:

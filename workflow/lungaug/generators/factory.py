@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lungaug.arms import GENERATORS
 from lungaug.errors import FileFormatError, SettingError
 from lungaug.generators.all_settings import GeneratorsSettings
 
 if TYPE_CHECKING:
     from lungaug.generators.protocol import Generator
 
-GENERATORS = ("vqvae", "dcgan", "copypaste", "gaussian")
 MODEL_VERSION = 2
 
 _FromState = Callable[[Mapping[str, Any]], "Generator"]
@@ -56,22 +56,8 @@ def build(name: str, settings: GeneratorsSettings) -> Generator:
     Raises:
         SettingError: unknown name.
     """
-    check_name(name)
-    if name == "vqvae":
-        from lungaug.generators.vqvae import Vqvae
-
-        return Vqvae(settings.vqvae)
-    if name == "dcgan":
-        from lungaug.generators.dcgan import Dcgan
-
-        return Dcgan(settings.dcgan)
-    if name == "copypaste":
-        from lungaug.generators.copypaste import Copypaste
-
-        return Copypaste(settings.copypaste)
-    from lungaug.generators.gaussian import Gaussian
-
-    return Gaussian(settings.gaussian)
+    make, _ = _parts(name)
+    return make(getattr(settings, name))
 
 
 def save(path: Path, name: str, generator: Generator, rois: str) -> None:
@@ -116,7 +102,7 @@ def load(path: Path) -> Loaded:
     if not isinstance(stored, dict) or stored.get("generator_version") != MODEL_VERSION:
         raise FileFormatError(f"{path}: not a generator of version {MODEL_VERSION}; {remedy(path)}")
     name, rois = _labels(path, stored)
-    read = _reader(name)
+    _, read = _parts(name)
     try:
         generator = read(stored["state"])
     except Exception as error:  # values of any type may lie where others belong
@@ -139,20 +125,21 @@ def _labels(path: Path, stored: Mapping[str, Any]) -> tuple[str, str]:
     return name, rois
 
 
-def _reader(name: str) -> _FromState:
-    """The ``from_state`` of a generator's module."""
+def _parts(name: str) -> tuple[Callable[[Any], Generator], _FromState]:
+    """Class and ``from_state`` of a generator's module."""
+    check_name(name)
     if name == "vqvae":
         from lungaug.generators import vqvae
 
-        return vqvae.from_state
+        return vqvae.Vqvae, vqvae.from_state
     if name == "dcgan":
         from lungaug.generators import dcgan
 
-        return dcgan.from_state
+        return dcgan.Dcgan, dcgan.from_state
     if name == "copypaste":
         from lungaug.generators import copypaste
 
-        return copypaste.from_state
+        return copypaste.Copypaste, copypaste.from_state
     from lungaug.generators import gaussian
 
-    return gaussian.from_state
+    return gaussian.Gaussian, gaussian.from_state

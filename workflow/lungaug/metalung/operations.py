@@ -29,7 +29,10 @@ OPERATIONS: dict[str, Operation] = {
     "blur": BLUR,
 }
 
-DEFAULT_OPERATIONS = tuple(name for name in OPERATIONS if name != "blur")
+DEFAULT_OPERATIONS = (
+    "mirror", "replace", "rotate_slice", "rotate_nodule", "noise_slice", "noise_nodule"
+)  # fmt: skip
+"""The six published ones: what arm ``metalung`` adds."""
 
 
 def rng_for(seed: int, key: str, operation: str, copy: int) -> np.random.Generator:

@@ -110,8 +110,9 @@ def make_fabric(
         precision=precision,
         # Encoders have layers that a shallow decoder does not ask for.
         strategy=UNUSED_LAYERS if several and strategy == "auto" else strategy,
-        # On one node it starts its own processes, also inside a scheduler's job of one task.
-        plugins=[LightningEnvironment()] if several and nodes == 1 else [],
+        # On one node it starts its own processes, also inside a scheduler's job, where Fabric would
+        # expect as many as that job has tasks.
+        plugins=[LightningEnvironment()] if nodes == 1 else [],
     )
     if several:
         fabric.launch()
