@@ -44,8 +44,16 @@ def load_schema(path: Path = SCHEMA) -> dict[str, Any]:
     return schema
 
 
-def checked(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+def checked(
+    config: Mapping[str, Any], schema: Mapping[str, Any], *, files: bool = True
+) -> dict[str, Any]:
     """The configuration with variables expanded and every default filled.
+
+    Args:
+        config: as it was read.
+        schema: of the whole configuration.
+        files: the files and folders that it names must exist; they do not in a job that runs on
+            a machine without them.
 
     Raises:
         SettingError: the first fault, as one line that names the key and what is accepted.

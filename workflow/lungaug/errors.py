@@ -21,3 +21,7 @@ class FileFormatError(LungaugError):
 
 class LeakageError(LungaugError):
     """Data of a validation or test patient reached something that trains."""
+
+
+class StorageError(LungaugError):
+    """A file cannot be written: the disk is full, read-only or closed to the user."""

@@ -4,17 +4,26 @@ import csv
 import functools
 import json
 
+from snakemake.settings.types import SharedFSUsage
+
 from lungaug import configuration, grid, staleness
 from lungaug.errors import SettingError
 
+# Jobs share no files with this process: they have the sources, what they declare by way of object
+# storage, and nothing else. So what needs the source or the private folder runs in this process.
+APART = SharedFSUsage.INPUT_OUTPUT not in workflow.storage_settings.shared_fs_usage
+IN_POD = APART and workflow.remote_exec
+
 try:
     SCHEMA = configuration.load_schema()
-    CONFIG = configuration.checked(config, SCHEMA)
+    CONFIG = configuration.checked(config, SCHEMA, files=not IN_POD)
 except SettingError as fault:
     sys.exit(f"config: {fault}")
 
 COHORT = CONFIG["cohort"]
 RESULTS = f"{CONFIG['results']}/{COHORT}"
+# Where they lie while jobs run: with object storage, the folder of the local copies.
+LOCAL_RESULTS = str(workflow.modifier.path_modifier.apply_default_storage(RESULTS))
 PRIVATE = f"{CONFIG['private']}/{COHORT}"
 ARMS = {arm.name: arm for arm in configuration.all_arms(CONFIG, SCHEMA)}
 TRAININGS = grid.trainings(CONFIG, configuration.arms(CONFIG, SCHEMA))
@@ -30,6 +39,9 @@ GENERATED_PICTURES = (
 FOLDS = grid.full_folds(CONFIG)
 # With the parts of the training patients that learning curves need.
 ALL_FOLDS = sorted({training.fold for training in TRAININGS})
+
+# Tables of checkpoints that this process has fetched.
+FETCHED = set()
 
 # Networks with a module and a section of settings of their own.
 OWN_NETWORKS = {"maskrcnn", "swinunet", "transunet"}
@@ -47,7 +59,12 @@ REPORT_TEXT = LIBRARY / "report"
 # Paths, the device and how trainings run are no settings: through the environment they make
 # nothing stale.
 os.environ.update(
-    LUNGAUG_RESULTS=RESULTS,
+    LUNGAUG_RESULTS=LOCAL_RESULTS,
+    LUNGAUG_CHECKPOINTS=(
+        f"{CONFIG['checkpoints']}/{COHORT}"
+        if CONFIG["checkpoints"]
+        else f"{LOCAL_RESULTS}/checkpoints"
+    ),
     LUNGAUG_PRIVATE=PRIVATE,
     LUNGAUG_KEY=CONFIG["key_file"] or f"{PRIVATE}/key",
     LUNGAUG_LEDGER=CONFIG["ledger"] or f"ledgers/{COHORT}.tsv",
@@ -146,8 +163,19 @@ def table(path):
     return _table(str(path), os.stat(path).st_mtime_ns)
 
 
+def retrieved(file):
+    """A checkpoint's table, fetched if object storage has it and this folder has none as new."""
+    if file.is_storage and not (file in FETCHED and os.path.exists(file)):
+        FETCHED.add(file)
+        stored = file.storage_object
+        if not os.path.exists(file) or os.path.getmtime(file) < stored.mtime():
+            os.makedirs(os.path.dirname(file), exist_ok=True)
+            stored.retrieve_object()
+    return file
+
+
 def cohort_rows():
-    return table(checkpoints.scan.get().output.cohort)
+    return table(retrieved(checkpoints.scan.get().output.cohort))
 
 
 def batches():
@@ -189,7 +217,7 @@ def split_of(wildcards):
 
 def training_patients(batch, fold=None):
     """Patients of a batch that train in a full fold, or in any."""
-    roles = table(checkpoints.split.get().output.split)
+    roles = table(retrieved(checkpoints.split.get().output.split))
     train = {
         row["patient"]
         for row in roles
@@ -299,7 +327,7 @@ def training_gpus(section):
 def pretrained(section):
     """The file of pretrained weights, where the setting is one."""
     weights = section["network"]["weights"]
-    return [weights] if weights and Path(weights).is_file() else []
+    return [local(weights)] if weights and Path(weights).is_file() else []
 
 
 @functools.cache
@@ -399,8 +427,8 @@ def show_summary():
     names = ["main.md"]
     names += [f"{name}.md" for name in published_layouts()]
     names += ["realism_main.md"] if GENERATORS else []
-    summaries = [Path(RESULTS, "tables", name) for name in names]
+    summaries = [Path(LOCAL_RESULTS, "tables", name) for name in names]
     if all(path.is_file() for path in summaries):
         for path in summaries:
             print(f"\n{path.read_text(encoding='utf-8')}")
-        print(f"report: {RESULTS}/report.html")
+        print(f"report: {LOCAL_RESULTS}/report.html")

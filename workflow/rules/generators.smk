@@ -59,7 +59,7 @@ rule train_generator:
         ' --generator {wildcards.generator} --device "$LUNGAUG_DEVICE"'
         " --model {output.model} --history {output.history} --sheets {output.sheets}"
         " --cost {output.cost}"
-        ' --checkpoint "$LUNGAUG_RESULTS/checkpoints/{wildcards.fold}.{wildcards.generator}.pt"'
+        ' --checkpoint "$LUNGAUG_CHECKPOINTS/{wildcards.fold}.{wildcards.generator}.pt"'
         " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
 
 

@@ -44,7 +44,7 @@ if CONFIG["presence"]:
             ' --running "$LUNGAUG_RUNNING"'
             " --model {output.model} --history {output.history} --presence {output.presence}"
             " --cost {output.cost}"
-            ' --checkpoint "$LUNGAUG_RESULTS/checkpoints/presence.{wildcards.fold}'
+            ' --checkpoint "$LUNGAUG_CHECKPOINTS/presence.{wildcards.fold}'
             '.{wildcards.arm}.{wildcards.seed}.pt"'
             ' --events "$LUNGAUG_RESULTS/tensorboard/{wildcards.fold}/{wildcards.arm}/'
             'presence/seed{wildcards.seed}"'

@@ -6,9 +6,10 @@ if IS_PHANTOM:
 
     rule phantom:
         output:
-            sheet=SOURCE["sheet"],
-            dicom=directory(SOURCE["root"]),
-            masks=directory(SOURCE["masks"]),
+            # Like any source, it does not go to object storage.
+            sheet=local(SOURCE["sheet"]),
+            dicom=local(directory(SOURCE["root"])),
+            masks=local(directory(SOURCE["masks"])),
         log:
             "<logs>/phantom.log",
         benchmark:
@@ -21,6 +22,7 @@ if IS_PHANTOM:
         params:
             code=code("phantom"),
             settings=settings("phantom"),
+        localrule: APART
         shell:
             "python -m lungaug phantom --output {output.sheet}"
             " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
@@ -28,7 +30,7 @@ if IS_PHANTOM:
 
 checkpoint scan:
     input:
-        [SOURCE["sheet"]] if IS_PHANTOM else [],
+        [local(SOURCE["sheet"])] if IS_PHANTOM else [],
     output:
         cohort="<results>/cohort.tsv",
         rejected="<results>/scan.rejected.tsv",
@@ -46,6 +48,7 @@ checkpoint scan:
         tree=source_tree,
         code=code("scan"),
         settings=settings("scan", kind="mendeley" if IS_TABLES else "dicom"),
+    localrule: APART
     shell:
         'python -m lungaug scan --root "$LUNGAUG_SOURCE" --private "$LUNGAUG_PRIVATE"'
         ' --key "$LUNGAUG_KEY" --sheet "$LUNGAUG_SHEET" --masks "$LUNGAUG_MASKS"'
@@ -78,6 +81,7 @@ rule ingest:
                 CONFIG["source"]["kind"], CONFIG["source"]["kind"]
             ),
         ),
+    localrule: APART
     shell:
         "python -m lungaug ingest --cohort {input.cohort} --batch {wildcards.batch}"
         ' --root "$LUNGAUG_SOURCE" --private "$LUNGAUG_PRIVATE" --key "$LUNGAUG_KEY"'

@@ -20,6 +20,7 @@ checkpoint split:
         parts=lambda wildcards: published_parts(),
         code=code("split"),
         settings=settings("split"),
+    localrule: APART
     shell:
         "python -m lungaug split --ingest {input.ingest} --cohort {input.cohort}"
         ' --ledger "$LUNGAUG_LEDGER"'

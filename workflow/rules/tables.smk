@@ -43,7 +43,9 @@ rule published:
     input:
         scores="<results>/tables/scores.tsv",
         comparisons="<results>/tables/comparisons.tsv",
-        published=CONFIG["published_scores"] or [],
+        published=(
+            local(CONFIG["published_scores"]) if CONFIG["published_scores"] else []
+        ),
     output:
         multiext(
             "<results>/tables/published", table=".tsv", markdown=".md", latex=".tex"

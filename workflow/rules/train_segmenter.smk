@@ -42,7 +42,7 @@ rule train_segmenter:
         ' --running "$LUNGAUG_RUNNING"'
         " --model {output.model} --history {output.history} --predictions {output.predictions}"
         " --detections {output.detections} --cost {output.cost}"
-        ' --checkpoint "$LUNGAUG_RESULTS/checkpoints/{wildcards.fold}.{wildcards.arm}'
+        ' --checkpoint "$LUNGAUG_CHECKPOINTS/{wildcards.fold}.{wildcards.arm}'
         '.{wildcards.segmenter}.{wildcards.seed}.pt"'
         ' --events "$LUNGAUG_RESULTS/tensorboard/{wildcards.fold}/{wildcards.arm}/{wildcards.segmenter}/seed{wildcards.seed}"'
         " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"

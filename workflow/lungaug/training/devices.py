@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -130,7 +131,7 @@ def _check_launched(devices: int, nodes: int) -> None:
     started = "1"
     if "TORCHELASTIC_RUN_ID" in os.environ:
         started = os.environ.get("WORLD_SIZE", started)
-    elif SLURMEnvironment.detect():
+    elif _under_slurm():
         started = os.environ["SLURM_NTASKS"]
     n_processes = devices * nodes
     if started != str(n_processes):
@@ -140,6 +141,13 @@ def _check_launched(devices: int, nodes: int) -> None:
             f"(--nodes={nodes} --ntasks-per-node={devices}) or, on every node, by torchrun "
             f"(--nnodes={nodes} --nproc-per-node={devices})"
         )
+
+
+def _under_slurm() -> bool:
+    with warnings.catch_warnings():
+        # That srun is there and was not used is what the error says too, with what to do.
+        warnings.simplefilter("ignore")
+        return bool(SLURMEnvironment.detect())
 
 
 def shares(batches: Iterable[list[Ticket]], fabric: Any) -> Iterator[list[Ticket]]:
