@@ -111,6 +111,16 @@ class Header:
         return cls(*(_shared(value) for value in values))
 
 
+def bare_header(rows: int, columns: int, spacing_mm: tuple[float, float] | None = None) -> Header:
+    """The header of an image that is not DICOM and says no more of itself."""
+    return Header(
+        frame=-1, sop_uid="", study_uid="", series_uid="", patient_id="", instance=None,
+        rows=rows, columns=columns, spacing_mm=spacing_mm, position_mm=None, orientation=None,
+        location_mm=None, tilt=0.0, slope=1.0, intercept=0.0, padding=None, lossy=False,
+        compressed=False,
+    )  # fmt: skip
+
+
 _values = operator.attrgetter(*(field.name for field in fields(Header)))
 
 

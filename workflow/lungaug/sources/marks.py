@@ -49,14 +49,12 @@ class Marks:
         labels: label image (H, W) uint8 by index of the slice, where anything is marked.
         diameters_mm: of the largest nodule of each of those slices, measured on that slice.
         nodules: what was found.
-        lost: indices of slices whose mask cannot be used, so that nobody knows what they show.
     """
 
     known: bool = False
     labels: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict)
     diameters_mm: Mapping[int, float] = field(default_factory=dict)
     nodules: Sequence[Nodule] = ()
-    lost: frozenset[int] = frozenset()
 
     def diameter_mm(self, index: int) -> float:
         """Of the largest nodule of a slice; 0 without one, NaN where nobody looked."""
@@ -95,7 +93,6 @@ def class_of(marks: Iterable[Marks]) -> str:
 
 def _of_masks(series: PlannedSeries, find: Opener, refuse: Refuse, values: Values) -> Marks:
     labels: dict[int, NDArray[np.uint8]] = {}
-    lost = set()
     for planned in series.slices:
         if planned.mask is None:
             continue
@@ -104,14 +101,22 @@ def _of_masks(series: PlannedSeries, find: Opener, refuse: Refuse, values: Value
             found = read_mask(find(planned.mask.name), shape, values)
         except InputError as error:
             refuse(planned.mask.name, error)
-            lost.add(planned.index)
             continue
         if found.any():
             labels[planned.index] = found
     known = any(planned.mask is not None for planned in series.slices)
-    marks = Marks(known=known, labels=labels, lost=frozenset(lost))
+    return replace(of_labels(series, labels), known=known)
+
+
+def of_labels(series: PlannedSeries, labels: Mapping[int, NDArray[np.uint8]]) -> Marks:
+    """The marks of one reader who looked at a whole series.
+
+    Args:
+        series: whose slices give spacing and place; sizes are NaN where it has none.
+        labels: label image (H, W) by index of the slice, where anything is marked.
+    """
     sizes = _sizes(series, labels)
-    return replace(marks, diameters_mm=_largest(sizes), nodules=_linked(series, labels, sizes))
+    return Marks(True, labels, _largest(sizes), _linked(series, labels, sizes))
 
 
 def _linked(

@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from lungaug.cohort import CLASSES
 from lungaug.errors import FileFormatError, InputError
 from lungaug.imaging.hu import to_hu
-from lungaug.sources.dicom_header import Header
-from lungaug.sources.marks import Marks, Nodule
-from lungaug.sources.masks import MAX_LABEL, link, max_feret_mm
+from lungaug.sources.dicom_header import bare_header
+from lungaug.sources.marks import Marks, of_labels
+from lungaug.sources.masks import MAX_LABEL
 from lungaug.sources.mendeley_patients import FingerprintSettings, outline, pseudo_patients
 from lungaug.sources.pickles import read_frame
 from lungaug.sources.plan import PlannedFile, PlannedSeries, PlannedSlice
@@ -185,7 +185,7 @@ class KeptRows:
         """A row as the ``index``-th slice of its series, at an unknown place."""
         hu, nodule = self.pixels(part, number)
         file = PlannedFile(row_name(part, number), _digest(hu, nodule))
-        return PlannedSlice(file, _header(*hu.shape), index, math.nan, None)
+        return PlannedSlice(file, bare_header(*hu.shape), index, math.nan, None)
 
     def hu(self, planned: PlannedSlice) -> NDArray[np.int16]:
         """HU of a planned row.
@@ -201,30 +201,7 @@ class KeptRows:
     def marks(self, series: PlannedSeries) -> Marks:
         """The nodules of a series; their diameters are NaN where the plan has no spacing."""
         labels = {p.index: self.pixels(*_part_and_number(p))[1] for p in series.slices}
-        spacing = {p.index: p.header.spacing_mm or (math.nan, math.nan) for p in series.slices}
-        sizes: dict[int, list[float]] = {}
-        nodules: dict[int, dict[int, float]] = {}
-        for (index, label), number in link(labels).items():
-            size = max_feret_mm(labels[index] == label, spacing[index])
-            sizes.setdefault(index, []).append(size)
-            of_slice = nodules.setdefault(number, {})
-            of_slice[index] = float(np.maximum(of_slice.get(index, 0.0), size))
-        return Marks(
-            known=True,
-            labels=labels,
-            diameters_mm={index: float(np.max(found)) for index, found in sizes.items()},
-            nodules=[
-                Nodule(
-                    nodule=number,
-                    n_readers=1,
-                    diameter_mm=float(np.max(list(found.values()))),
-                    n_slices=len(found),
-                    kind="nodule",
-                    z_mm=math.nan,
-                )
-                for number, found in sorted(nodules.items())
-            ],
-        )
+        return of_labels(series, labels)
 
     def __enter__(self) -> Self:
         return self
@@ -307,16 +284,6 @@ def _places(file: SliceFile) -> Iterator[tuple[int, tuple[str, int]]]:
 def _part_and_number(planned: PlannedSlice) -> tuple[str, int]:
     name, number = planned.file.name.rsplit(":", 1)
     return next(part for part in FILES if FILES[part] == name), int(number)
-
-
-def _header(rows: int, columns: int) -> Header:
-    """What a row says of its image: the size."""
-    return Header(
-        frame=-1, sop_uid="", study_uid="", series_uid="", patient_id="", instance=None,
-        rows=rows, columns=columns, spacing_mm=None, position_mm=None, orientation=None,
-        location_mm=None, tilt=0.0, slope=1.0, intercept=0.0, padding=None, lossy=False,
-        compressed=False,
-    )  # fmt: skip
 
 
 def _digest(hu: NDArray[np.int16], nodule: NDArray[np.uint8]) -> str:
