@@ -195,10 +195,10 @@ def test_realism_draws_each_variant_against_the_yardstick() -> None:
     assert bars[0] == pytest.approx((0.8, 0.7))
 
 
-def test_curves_have_a_panel_a_phase_and_say_what_was_noted() -> None:
+def test_curves_have_a_panel_a_unit_and_say_what_was_noted() -> None:
     history = pd.DataFrame(
         [
-            {"phase": phase, "step": step, "epoch": step, "loss": 1 / step, "codes_used": 9.0}
+            {"phase": phase, "step": step, "epoch": step, "loss": 1 / step**4, "codes_used": 9.0}
             | {"note": "collapse" if step > 2 else np.nan, "fold": "fixed", "generator": "vqvae"}
             for phase in ("codes", "prior")
             for step in (1, 2, 3, 4)
@@ -206,6 +206,9 @@ def test_curves_have_a_panel_a_phase_and_say_what_was_noted() -> None:
         + [{"phase": "fit", "step": 0, "fold": "fixed", "generator": "copypaste"}]
     )
     panels = generator_curves(history).axes
-    titles = [panel.get_title(loc="left") for panel in panels]
+    titles = [panel.get_title(loc="left") for panel in panels[::2]]
     assert titles == [f"vqvae, {p}\nsteps 3 to 4: collapse" for p in ("codes", "prior")]
-    assert [line.get_label() for line in panels[0].lines] == ["loss", "codes_used"]
+    curves = [[line.get_label() for line in panel.lines] for panel in panels]
+    assert curves == [["loss"], ["codes_used"]] * 2
+    assert [panel.get_yscale() for panel in panels] == ["log", "linear"] * 2
+    assert [panel.get_ylabel() for panel in panels] == ["loss", "codes in use"] * 2

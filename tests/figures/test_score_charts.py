@@ -11,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from lungaug.figures import score_charts as charts
+from lungaug.figures.style import colours
 
 NAN = math.nan
 
@@ -48,10 +49,25 @@ def test_calibration_leaves_out_the_rows_over_several_bins() -> None:
             "n_px": [90, 10, 0, 100],
             "mean_probability": [0.1, 0.8, NAN, 0.2],
             "observed": [0.0, 0.5, NAN, 0.05],
+            "ece": [NAN, NAN, NAN, 0.1],
         }
     )
     figure = charts.calibration_figure(table)
     assert lines(figure, 0)[1:] == [([0.1, 0.8], [0.0, 0.5])]
+
+
+def test_calibration_tells_the_error_of_each_arm_in_its_colour() -> None:
+    rows = [
+        ("unet", arm, name, 10, 0.5, 0.4, error)
+        for arm, upper in (("none", 0.1234), ("mirror", 0.05))
+        for name, error in (("0", NAN), ("all", 0.001), ("without the lowest", upper))
+    ]
+    columns = ["segmenter", "arm", "bin", "n_px", "mean_probability", "observed", "ece"]
+    axis = charts.calibration_figure(pd.DataFrame(rows, columns=columns)).axes[0]
+    told = {text.get_text(): text.get_color() for text in axis.texts}
+    colour = colours(["none", "mirror"])
+    assert told.pop("ECE above the lowest bin")
+    assert told == {"none  0.123": colour["none"], "mirror  0.050": colour["mirror"]}
 
 
 def test_sizes_go_from_small_to_large_and_the_unknown_come_last() -> None:

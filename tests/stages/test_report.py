@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -15,15 +16,14 @@ from lungaug.cohort import write_rows
 from lungaug.evaluation.audit import Finding, write_findings
 from lungaug.stages import figures, generated_figures, report, tables
 from lungaug.stages.report import SECTIONS
+from report_pages import REASON, TEXT, build_report
 from synthetic_results import MADE_BY, Plan, build
 
-TEXT = Path(report.__file__).parents[2] / "report"
 # One pixel.
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
     "0000000a49444154789c63600000000200014898b7770000000049454e44ae426082"
 )
-REASON = "not CT: modality <script>alert(1)</script> & more"
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,8 @@ def write(
         slice_files=[*inputs["preprocess"], *inputs["expansions"]],
         skipped=[root / "ingest/b00.rejected.tsv", root / "metalung/mirror/b00.skipped.tsv"],
         history=inputs["history"],
+        classifiers=inputs.get("classifiers", []),
+        generators=inputs.get("generators", []),
         predictions=inputs["predictions"],
         realism=realism,
         sheets=list(sheets),
@@ -89,7 +91,7 @@ def page(made: tuple[Path, dict[str, Any]]) -> str:
 class Outline(html.parser.HTMLParser):
     """Tags that are open, links, sources and images of a page."""
 
-    VOID = frozenset({"meta", "link", "img", "br"})
+    VOID = frozenset({"meta", "link", "img", "br"})  # lines and paths of SVG close themselves
 
     def __init__(self) -> None:
         super().__init__()
@@ -106,6 +108,10 @@ class Outline(html.parser.HTMLParser):
         if tag not in self.VOID:
             self.open.append(tag)
 
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
@@ -120,7 +126,8 @@ def outline(page: str) -> Outline:
 def test_the_page_is_whole_and_self_contained(page: str) -> None:
     found = outline(page)
     shown = [name for name, _ in SECTIONS if name not in report.MORE]
-    assert [i for i in found.ids if not i.startswith("figure-")] == shown
+    sections = [name for name in found.ids if name in dict(SECTIONS)]
+    assert sections == shown
     assert len(set(found.ids)) == len(found.ids)
     for link in found.links:
         assert link.startswith(("#", "data:")), link
@@ -143,7 +150,7 @@ def test_everything_is_escaped(page: str) -> None:
 
 
 def test_failures_are_counted_and_listed(page: str) -> None:
-    assert "ingest/b00.rejected.tsv (3)" in page
+    assert 'ingest/b00.rejected.tsv <span class="count">3</span>' in page
     assert "metalung/mirror/b00.skipped.tsv" not in page  # nothing was skipped there
     assert page.count("not CT: modality") == 4
 
@@ -158,8 +165,9 @@ def test_trainings_settings_and_code_are_shown(page: str) -> None:
 def test_checks_of_the_audit_say_on_how_much(page: str) -> None:
     rows = re.findall(r"<tr><td>fixed</td><td>fingerprint</td>.*</tr>", page)
     assert [re.findall(r">([\w ]+)</td>", row)[-2:] for row in rows] == [
-        ["passed", "9 training rows against 4 test slices"],
+        ["note", "2 slices are smooth"],  # what did not pass stands alone, too
         ["note", "2 slices are smooth"],
+        ["passed", "9 training rows against 4 test slices"],
     ]
 
 
@@ -230,3 +238,65 @@ def test_same_bytes(page: str, made: tuple[Path, dict[str, Any]]) -> None:
     root, inputs = made
     again = write(root, {name: paths[::-1] for name, paths in inputs.items()}, "again.html")
     assert again == page
+
+
+@pytest.fixture
+def arguments(tmp_path: Path, every: dict[str, Any]) -> dict[str, Any]:
+    """Of a page with everything; its files may be changed."""
+    old, new = every["root"], tmp_path / "phantom"
+    shutil.copytree(old, new)
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, list):
+            return [moved(one) for one in value]
+        inside = isinstance(value, Path) and value.is_relative_to(old)
+        return new / value.relative_to(old) if inside else value
+
+    return {name: moved(value) for name, value in every.items()}
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return build_report(tmp_path_factory.mktemp("every") / "phantom")
+
+
+def written(arguments: dict[str, Any]) -> str:
+    output: Path = arguments["root"] / "report.html"
+    report.run(**arguments, output=output)
+    return output.read_text(encoding="utf-8")
+
+
+def test_long_tables_are_cut_and_name_the_file_that_has_all(arguments: dict[str, Any]) -> None:
+    shown = written(arguments)
+    assert shown.count("<td>f0000</td>") == 1  # of the second file nothing is left to show
+    assert "<td>f0299</td>" in shown
+    assert "<td>f0300</td>" not in shown
+    for n, rows, batch in ((300, "2,100", "b00"), (0, "7", "b01")):
+        name = f"ingest/{batch}.rejected.tsv"
+        assert f"{n} of {rows} rows are shown and sorted here; all are in <code>{name}" in shown
+
+
+def test_settings_that_only_torch_could_read_are_those_that_were_asked(
+    arguments: dict[str, Any],
+) -> None:
+    shown = written(arguments)
+    assert re.search(r"<summary>train_generator dcgan</summary><pre[^>]*>{\s+&#34;dcgan", shown)
+
+
+def test_a_class_that_nobody_tests_is_named(arguments: dict[str, Any]) -> None:
+    assert 'class="gaps"' not in written(arguments)
+    split = pd.read_csv(arguments["split"], sep="\t")
+    tested = (split["lung_rads"] == "LR2") & (split["role"] == "test")
+    split[~tested].to_csv(arguments["split"], sep="\t", index=False)
+    assert '<ul class="gaps"><li>Fold fixed: no test patient of LR2.</li></ul>' in written(
+        arguments
+    )
+
+
+def test_what_the_audit_found_stands_before_what_passed(arguments: dict[str, Any]) -> None:
+    checks = [Finding("patients", "fixed", how, "x") for how in ("passed", "note", "failed")]
+    write_findings(arguments["audit"][0], checks)
+    shown = written(arguments)
+    found = re.findall(r"<td>patients</td><td>(\w+)</td>", shown)
+    assert found == ["note", "failed", "note", "failed", "passed"]
+    assert "3 checks: 1 failed, 1 note, 1 passed." in shown

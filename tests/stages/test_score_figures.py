@@ -12,7 +12,7 @@ from synthetic_results import MADE_BY
 
 COLUMNS = {
     "froc": ("segmenter", "arm", "false_positives", "estimate", "low", "high"),
-    "calibration": ("segmenter", "arm", "bin", "n_px", "mean_probability", "observed"),
+    "calibration": ("segmenter", "arm", "bin", "n_px", "mean_probability", "observed", "ece"),
     "sizes": (
         *("segmenter", "arm", "metric", "size", "low_mm", "n_patients"),
         *("estimate", "low", "high"),
@@ -21,7 +21,7 @@ COLUMNS = {
 }
 VALUES = {
     "froc": ("unet", "none", 1, 0.5, 0.4, 0.6),
-    "calibration": ("unet", "none", 0, 9, 0.1, 0.2),
+    "calibration": ("unet", "none", 0, 9, 0.1, 0.2, ""),
     "sizes": ("unet", "none", "dice", "below 4", 0, 3, 0.5, "", ""),
     "roc": ("none", 0.5, 0.7, 0.6, 0.8),
 }

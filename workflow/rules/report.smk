@@ -110,6 +110,8 @@ rule report:
         predictions=all_trainings(f"{TRAINING}/predictions.h5"),
         skipped=skipped_tables,
         history=all_trainings(f"{TRAINING}/history.tsv"),
+        classifiers=classifiers(f"{PRESENCE}/history.tsv"),
+        generators=all_fits(f"{GENERATOR}/history.tsv"),
     output:
         "<results>/report.html",
     log:
@@ -125,6 +127,18 @@ rule report:
         text=staleness.text_hash(REPORT_TEXT),
         code=code("report"),
         settings=settings("report"),
+        # Their model files hold these, for torch alone to read.
+        asked=json.dumps(
+            {
+                f"train_generator {name}": json.loads(generator_settings(name))
+                for name in GENERATORS
+            }
+            | (
+                {"train_presence": json.loads(settings("train_presence"))}
+                if CONFIG["presence"]
+                else {}
+            )
+        ),
     shell:
         'python -m lungaug report --root "$LUNGAUG_RESULTS" --tables "$LUNGAUG_RESULTS/tables"'
         ' --figures "$LUNGAUG_RESULTS/figures"'
@@ -133,5 +147,7 @@ rule report:
         " --predictions {input.predictions}"
         ' --realism "{input.realism}" --sheets {input.sheets}'
         " --texts {input.texts} --pictures {input.pictures}"
-        " --skipped {input.skipped} --history {input.history} --output {output}"
+        " --skipped {input.skipped} --history {input.history}"
+        " --classifiers {input.classifiers} --generators {input.generators}"
+        " --asked {params.asked:q} --output {output}"
         " --settings {params.settings:q} --code {params.code} > {log} 2>&1"

@@ -125,6 +125,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
         for axis, (column, title) in zip(row, panels, strict=True):
             _curves(axis, part, column, arms)
             axis.set(xlabel="optimiser step", title=f"{segmenter}: {title}")
+            axis.ticklabel_format(useOffset=False)
         row[1].set_ylim(0, 1)
     arm_legend(figure, axes[0][0], arms)
     return figure

@@ -11,12 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
+from numpy.typing import NDArray
 
+from lungaug.figures.quantities import FROM_0_TO_1, LOSS, MANY_FOLD, by_unit, curves_of
 from lungaug.figures.style import WIDTH_IN, colours, grid, markers, note
 
 TISSUE, PUBLISHED = "tissue", "published"
 YARDSTICK = "#d5dae0"
-NO_CURVE = frozenset({"step", "epoch", "n_crops", "phase", "note", "fold", "generator"})
 NOTE_WIDTH = 105
 
 
@@ -108,10 +109,10 @@ def _realism_legend(figure: Figure, generators: list[str]) -> None:
 
 
 def generator_curves(history: pd.DataFrame) -> Figure:
-    """What each training of a generator recorded over its steps, a panel a generator and phase.
+    """What each training of a generator recorded, a row a generator and phase, a panel a unit.
 
-    The axis is logarithmic, since losses, scores and counts share it; values of 0 and below are
-    left out. What the training noted, such as a collapse, stands above its panel.
+    Losses of a wide range are on a logarithmic axis, where values of 0 and below are left out. What
+    the training noted, such as a collapse, stands above its first panel.
 
     Args:
         history: rows of all ``history.tsv`` with the columns fold and generator added.
@@ -121,12 +122,16 @@ def generator_curves(history: pd.DataFrame) -> Figure:
         return note("no generator was trained by steps.")
     notes = [_notes(rows) for _, rows in trained]
     lines = sum(words.count("\n") + 1 for words in notes if words)
-    figure, axes = grid(len(trained), 1, WIDTH_IN, min(0.4 + 2.6 * len(trained) + 0.2 * lines, 40))
-    for axis, (title, rows), words in zip(axes[:, 0], trained, notes, strict=True):
-        _curves(axis, rows)
-        axis.set_title(f"{title}\n{words}".rstrip(), loc="left", fontsize=9)
-        axis.set(yscale="log", xlabel="optimiser step")
-        axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8, frameon=False)
+    units = [by_unit(curves_of(rows)) for _, rows in trained]
+    most = max(map(len, units))
+    height = min(0.4 + 3.1 * len(trained) + 0.2 * lines, 40)
+    figure, axes = grid(len(trained), most, WIDTH_IN * 1.2, height)
+    for row, (title, rows), words, curves in zip(axes, trained, notes, units, strict=True):
+        for axis, (unit, names) in zip(row, curves.items(), strict=False):
+            _curves(axis, rows, unit, names)
+        for axis in row[len(curves) :]:
+            axis.set_axis_off()
+        row[0].set_title(f"{title}\n{words}".rstrip(), loc="left", fontsize=9)
     return figure
 
 
@@ -147,21 +152,31 @@ def _after_comma(word: Any) -> str:
     return f", {word}" if isinstance(word, str) and word else ""
 
 
-def _curves(axis: Any, rows: pd.DataFrame) -> None:
-    names = [
-        str(name)
-        for name in rows.columns
-        if name not in NO_CURVE
-        and pd.api.types.is_numeric_dtype(rows[name])
-        and (rows[name] > 0).any()
-    ]
+def _curves(axis: Any, rows: pd.DataFrame, unit: str, names: list[str]) -> None:
     colour = colours(names)
+    log = unit == LOSS and _is_wide(rows[names].to_numpy(float))
     for name in names:
         for number, (_, part) in enumerate(rows.groupby("fold", sort=True)):
             part = part.dropna(subset=name).sort_values("step")
-            values = part[name].where(part[name] > 0)
+            values = part[name].where(part[name] > 0) if log else part[name]
             label = name if number == 0 else None
             axis.plot(part["step"], values, color=colour[name], linewidth=1.3, label=label)
+    axis.set(xlabel="optimiser step", ylabel=unit)
+    if log:
+        axis.set_yscale("log")
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    else:
+        axis.set_ylim(bottom=min(0, axis.get_ylim()[0]), top=1 if unit in FROM_0_TO_1 else None)
+    columns = 1 if len(names) < 4 else 2
+    axis.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=8, frameon=False, ncols=columns
+    )
+
+
+def _is_wide(values: NDArray[np.float64]) -> bool:
+    """Whether what is above 0 needs a logarithmic axis."""
+    positive = values[values > 0]
+    return bool(positive.size) and float(positive.max()) > MANY_FOLD * float(positive.min())
 
 
 def _notes(rows: pd.DataFrame) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ from lungaug.figures.style import (
 )
 
 HU_STEP = 200.0  # colour range of a difference in HU: the largest change of a nodule saturates
+PREDICTION_IN = 2.2  # side of a picture where the arms leave that much room
 ZOOM_MARGIN = 8  # pixels around a nodule
 
 
@@ -68,7 +70,7 @@ class OutlinedSlice:
 
 
 def predictions_figure(examples: list[PredictedSlice]) -> Figure:
-    """A row an example: the slice, then for each arm the differences and a zoomed prediction.
+    """Two rows an example: the slice and the arms' differences; enlarged, their probabilities.
 
     Args:
         examples: at least one, or the figure says that there is none.
@@ -76,26 +78,44 @@ def predictions_figure(examples: list[PredictedSlice]) -> Figure:
     if not examples:
         return note("no test slice has a prediction.")
     arms = list(examples[0].probabilities)
-    n_columns = 2 + 2 * len(arms)
-    size = WIDTH_IN * 1.3 / n_columns
+    n_columns = 1 + len(arms)
+    size = min(WIDTH_IN * 1.3 / n_columns, PREDICTION_IN)
+    flat = max(example.image.shape[0] / example.image.shape[1] for example in examples)
+    heights = [size * flat + 0.4, size + 0.25] * len(examples)
     figure, axes = grid(
-        len(examples), n_columns, WIDTH_IN * 1.3, 0.8 + len(examples) * (size + 0.35)
+        2 * len(examples),
+        n_columns,
+        size * n_columns + 0.8,
+        0.5 + sum(heights),
+        height_ratios=heights,
     )
-    for row, example in zip(axes, examples, strict=True):
-        window = _zoom(example.reference, list(example.masks.values()))
-        show(row[0], example.image, example.label)
-        _frame(row[0], window)
-        show(row[1], example.image[window], "reference")
-        outline(row[1], example.reference[window], REFERENCE)
-        for axis, arm in zip(row[2::2], arms, strict=True):
-            rgb = difference_overlay(example.image, example.masks[arm], example.reference)
-            show(axis, rgb, f"{arm}: {example.scores.get(arm, '')}".rstrip(": "))
-        for axis, arm in zip(row[3::2], arms, strict=True):
-            cut = f" ≥ {example.thresholds[arm]:g}" if arm in example.thresholds else ""
-            show(axis, example.probabilities[arm][window], f"probability{cut}", cmap="magma")
-            outline(axis, example.reference[window], REFERENCE)
+    for above, below, example in zip(axes[::2], axes[1::2], examples, strict=True):
+        _prediction(above, below, example, arms)
+    bar = axes[1][1].images[0]
+    figure.colorbar(bar, ax=axes, label="probability", shrink=0.4, aspect=40, pad=0.02)
     _legend(figure, {"hit": HIT, "missed (outline: reference)": MISSED, "false": FALSE})
     return figure
+
+
+def _prediction(above: Any, below: Any, example: PredictedSlice, arms: list[str]) -> None:
+    window = _zoom(example.reference, list(example.masks.values()))
+    show(above[0], example.image, example.label)
+    _frame(above[0], window)
+    show(below[0], example.image[window], "reference")
+    outline(below[0], example.reference[window], REFERENCE)
+    for axis, arm in zip(above[1:], arms, strict=True):
+        rgb = difference_overlay(example.image, example.masks[arm], example.reference)
+        show(axis, rgb, f"{_folded(arm)}\n{example.scores.get(arm, '')}".rstrip())
+    for axis, arm in zip(below[1:], arms, strict=True):
+        cut = f"marked from {example.thresholds[arm]:g}" if arm in example.thresholds else ""
+        show(axis, example.probabilities[arm][window], cut, cmap="magma")
+        outline(axis, example.reference[window], REFERENCE)
+
+
+def _folded(arm: str) -> str:
+    """The name in lines that fit above a picture, broken after a ``+``."""
+    spaced = arm.replace("+", "+ ")
+    return textwrap.fill(spaced, 22, break_long_words=False).replace("+ ", "+")
 
 
 def metalung_figure(examples: list[ExpandedSlice], window_hu: tuple[int, int]) -> Figure:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lungaug.evaluation.curves import UPPER_BINS
 from lungaug.evaluation.scores import arm_order
 from lungaug.figures.style import WIDTH_IN, arm_legend, colours, grid, markers, note
 
@@ -16,6 +17,7 @@ _PANELS_ACROSS = 3
 _RATES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
 _SHARES = (-0.02, 1.02)  # so that markers at 0 and 1 are whole
 _MOST_BANDS = 3  # more of them hide each other
+_IN_CORNER: Any = {"ha": "right", "va": "bottom", "fontsize": 8}
 _LEAST_PX = 1  # a bin of fewer pixels says nothing
 
 Draw = Callable[[Any, pd.DataFrame, Sequence[str]], None]
@@ -43,6 +45,9 @@ def froc_figure(froc: pd.DataFrame) -> Figure:
 def calibration_figure(calibration: pd.DataFrame) -> Figure:
     """Share of nodule pixels over the predicted probability, a panel a segmenter.
 
+    In each panel the expected calibration error of every arm, without the lowest bin, where the
+    background lies.
+
     Args:
         calibration: ``calibration.tsv``.
     """
@@ -68,8 +73,37 @@ def calibration_figure(calibration: pd.DataFrame) -> Figure:
             )
         axis.set(xlim=_SHARES, ylim=_SHARES)
         axis.set(xlabel="predicted probability", ylabel="share of nodule")
+        _errors(axis, errors[errors["segmenter"] == part["segmenter"].iloc[0]], arms)
 
+    errors = calibration[calibration["bin"] == UPPER_BINS].dropna(subset="ece")
     return _by_segmenter(shown, draw)
+
+
+def _errors(axis: Any, errors: pd.DataFrame, arms: Sequence[str]) -> None:
+    """The arms' expected calibration errors, in their colours, in the corner that stays empty."""
+    colour = colours(list(arms))
+    known = errors.set_index("arm")["ece"]
+    here = [arm for arm in arms if arm in known.index]
+    for line, arm in enumerate(reversed(here)):
+        words = f"{arm}  {known[arm]:.3f}"
+        axis.text(
+            0.98,
+            0.03 + 0.055 * line,
+            words,
+            color=colour[arm],
+            transform=axis.transAxes,
+            **_IN_CORNER,
+        )
+    if here:
+        title = "ECE above the lowest bin"
+        axis.text(
+            0.98,
+            0.03 + 0.055 * len(here),
+            title,
+            color="#444444",
+            transform=axis.transAxes,
+            **_IN_CORNER,
+        )
 
 
 def sizes_figure(sizes: pd.DataFrame) -> Figure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from lungaug.aside import written_aside
 
 # Okabe and Ito's palette: told apart with the common colour-vision deficiencies, and in grey.
 PALETTE = ("#4d4d4d", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d00")
@@ -60,11 +61,8 @@ def grid(
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG aside and rename it; the same figure gives the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with mpl.rc_context(RC):
+    with written_aside(path) as part, mpl.rc_context(RC):
         figure.savefig(part, format="png", dpi=DPI, metadata={"Software": None})
-    os.replace(part, path)
 
 
 def note(text: str) -> Figure:

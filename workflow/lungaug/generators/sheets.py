@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lungaug.aside import written_aside
 from lungaug.generators.channels import Window
 
 _SCALE = 2  # screen pixels a crop's pixel
@@ -60,11 +60,6 @@ def _enlarged(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _write_png(path: Path, image: NDArray[np.uint8]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     _, data = cv2.imencode(".png", image)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with written_aside(path) as part:
         part.write_bytes(data.tobytes())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -45,7 +45,7 @@ class Settings:
 
     contrast: ContrastSettings = setting(ContrastSettings, "as the networks see the slices")
     n_overlays: int = setting(12, "patients in the overlays", minimum=1, maximum=100)
-    n_arms: int = setting(3, "arms in the predictions, baselines first", minimum=1, maximum=6)
+    n_arms: int = setting(6, "arms in the predictions, baselines first", minimum=1, maximum=6)
     n_positions: int = setting(
         3000, "slices before, and at most as many of the expansion, in the heat map", minimum=1
     )
@@ -109,7 +109,8 @@ def _predictions(
     counts = Counter(training.segmenter for training in trainings)
     segmenter = min(counts, key=lambda name: (-counts[name], name))
     ours = {t: p for t, p in trainings.items() if t.segmenter == segmenter}
-    arms = arm_order(t.arm for t in ours)[: settings.n_arms]
+    everyone = arm_order(t.arm for t in ours)
+    arms = everyone[: settings.n_arms]
     seed = min(t.seed for t in ours)
     tables = [read_table(p) for p in sorted(metrics)]
     rows = pd.concat([t[t["role"] == "test"] for t in tables]) if tables else pd.DataFrame()
@@ -122,7 +123,8 @@ def _predictions(
         _predicted(choice, where[choice.key], shown, arms, thresholds, settings)
         for choice in selection.choose_predictions(rows)
     ]
-    words = f"Segmenter {segmenter}, seed {seed}; arms {', '.join(arms)}."
+    of_all = f" (of {len(everyone)})" if len(everyone) > len(arms) else ""
+    words = f"Segmenter {segmenter}, seed {seed}; arms {', '.join(arms)}{of_all}."
     return predictions_figure(examples), words
 
 

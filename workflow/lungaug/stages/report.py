@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
 import os
 import re
-import struct
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,16 @@ import pandas as pd
 import yaml
 
 from lungaug import __version__
-from lungaug.cohort import CLASSES, read_table, write_text
+from lungaug.cohort import CLASSES, ROLES, read_table, write_text
 from lungaug.evaluation.layout import block_table, blocks
 from lungaug.evaluation.realism.layout import main_blocks
 from lungaug.evaluation.scores import TESTED
 from lungaug.evaluation.trainings import Training, training_of
+from lungaug.figures.page import trainings
+from lungaug.figures.page.curves import DASHES, HEIGHT, WIDTH
+from lungaug.figures.page.images import Picture, picture, pictures_of
+from lungaug.figures.page.surroundings import surroundings
+from lungaug.figures.page.tables import ABSENT, MOST_ROWS, markdown, shown
 from lungaug.store import Provenance, SliceFile
 
 logger = logging.getLogger(__name__)
@@ -31,19 +35,18 @@ SECTIONS = (
     ("summary", "Summary"),
     ("main-table", "Main table"),
     ("comparisons", "Comparisons"),
-    ("figures", "Figures"),
+    ("figures", "Pictures"),
     ("generated", "Generated nodules"),
-    ("published", "Published figures beside ours"),
-    ("detection", "Detection, sizes, calibration"),
+    ("published", "Beside published figures"),
+    ("detection", "Detection, size, calibration"),
     ("learning-curve", "Learning curves"),
-    ("presence", "Presence before segmentation"),
+    ("presence", "Presence of nodules"),
     ("cost", "Cost"),
     ("trainings", "Trainings"),
     ("rejected", "Rejected and skipped"),
-    ("split", "Split"),
-    ("provenance", "Software, code and settings"),
+    ("split", "Split and audit"),
+    ("provenance", "Software and settings"),
 )
-
 
 MORE = {
     "published": (r"table\d+|published", ()),
@@ -54,33 +57,16 @@ MORE = {
 }
 """Sections of tables that are told as Markdown: names of these tables, and of their figures."""
 
+ELSEWHERE = {"main": "main-table", "training_curves": "trainings"}
+"""Figures that stand in another section than that of the figures."""
+
+AUDITS = "audit.tsv of each fold and arms/<arm>.audit.tsv of each arm"
+_MOST_LEFT_OUT = 2000  # rows of files left out that the page holds in all
+
 
 @dataclass(frozen=True)
 class Settings:
     """The page has none."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table as the template draws it: all cells text."""
-
-    columns: list[str]
-    rows: list[list[str]]
-    numeric: list[bool]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure of the page; ``data`` is the PNG in base64, empty if there is none."""
-
-    name: str
-    title: str
-    caption: str
-    alt: str
-    note: str
-    data: str
-    width: int
-    height: int
 
 
 def run(
@@ -95,7 +81,10 @@ def run(
     slice_files: list[Path],
     skipped: list[Path],
     history: list[Path],
+    classifiers: list[Path],
+    generators: list[Path],
     predictions: list[Path],
+    asked: str = "{}",
     realism: Path | None = None,
     sheets: list[Path],
     texts: list[Path],
@@ -114,14 +103,16 @@ def run(
         audit: ``audit.tsv`` of every fold, and ``arms/<arm>.audit.tsv`` of every arm.
         slice_files: of ingest, preprocess and the operations: what made them is shown.
         skipped: every table of rejected files and skipped slices.
-        history, predictions: of every training.
+        history, predictions: of every segmenter's training.
+        classifiers, generators: histories of every other training.
+        asked: JSON of the settings of those, by name: their files hold them where only torch reads.
         realism: ``realism_main.tsv``; None in a run without generators.
         sheets: ``<fold>/reader/sheet.html``, where there are any.
         texts: tables as Markdown, of the sections in ``MORE``; those without any are left out.
         pictures: their figures.
         output: the page.
         settings: none.
-        provenance: unused; the page shows that of the files.
+        provenance: its code is shown beside that of the files.
     """
     loader = jinja2.FileSystemLoader(text)
     environment = jinja2.Environment(
@@ -131,24 +122,52 @@ def run(
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    trainings = {training_of(path): path for path in sorted(history)}
-    more = _more(texts, pictures, text / "captions.scores.yaml")
+    known = {training_of(path): path for path in sorted(history)}
+    made = _made(slice_files, predictions)
     page = environment.get_template("report.html.j2").render(
-        sections=[s for s in SECTIONS if s[0] not in MORE or s[0] in more],
-        more=more,
         version=__version__,
         cohort_name=root.name,
+        absent=sorted(ABSENT),
+        width=WIDTH,
+        height=HEIGHT,
+        dashes=DASHES,
         landing=_paragraphs(text / "landing.md"),
-        figures=_pictures(figures, text / "captions.yaml", "notes.tsv"),
+        figures=_placed(pictures_of(figures, text / "captions.yaml", "notes.tsv")),
+        surroundings=surroundings(provenance.code),
+        **_sections(texts, pictures, text / "captions.scores.yaml"),
         **_generated(root, realism, sheets, figures, text),
-        **_patients(cohort, split, audit),
-        **_results(tables),
-        **_trainings(trainings),
+        **_patients(root, cohort, split, audit),
+        **_results(root, tables),
         **_failures(root, skipped),
-        **_software(slice_files, predictions),
+        **_software(made, json.loads(asked)),
+        facts=_facts(cohort, split, known, [*classifiers, *generators]),
+        trainings=trainings.summary(known),
+        groups=trainings.groups(root, known, classifiers, generators, made.links),
     )
     write_text(output, page)
-    logger.info("%.1f MB, %d trainings", len(page) / 1e6, len(trainings))
+    logger.info("%.1f MB, %d trainings", len(page) / 1e6, len(known))
+
+
+def _facts(
+    cohort: Path, split: Path, known: Mapping[Training, Path], others: list[Path]
+) -> list[tuple[int, str]]:
+    """What the run is made of: number and name of each."""
+    counted = [
+        (len(read_table(cohort)), "patient"),
+        (read_table(split)["fold"].nunique(), "fold"),
+        (len({training.arm for training in known}), "arm"),
+        (len({training.segmenter for training in known}), "segmenter"),
+        (len(known) + len(others), "training"),
+    ]
+    return [(n, name if n == 1 else f"{name}s") for n, name in counted]
+
+
+def _placed(figures: list[Picture]) -> dict[str, list[Picture]]:
+    """Figures by the section that they stand in."""
+    placed: dict[str, list[Picture]] = {section: [] for section, _ in SECTIONS}
+    for figure in figures:
+        placed[ELSEWHERE.get(figure.name, "figures")].append(figure)
+    return placed
 
 
 def _paragraphs(path: Path) -> list[str]:
@@ -156,52 +175,44 @@ def _paragraphs(path: Path) -> list[str]:
     return [" ".join(paragraph.split()) for paragraph in found if paragraph.strip()]
 
 
-def _table(frame: pd.DataFrame) -> Table:
-    numeric = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
-    rows = [[_cell(v) for v in row] for row in frame.itertuples(index=False)]
-    return Table([str(c) for c in frame.columns], rows, numeric)
-
-
-def _cell(value: Any) -> str:
-    if not isinstance(value, float):
-        return str(value)
-    if value != value:
-        return ""
-    if value.is_integer():
-        return str(int(value))
-    return f"{value:.4f}" if abs(value) >= 1e-3 else f"{value:.1e}"
-
-
-def _patients(cohort: Path, split: Path, audit: list[Path]) -> dict[str, Any]:
+def _patients(root: Path, cohort: Path, split: Path, audit: list[Path]) -> dict[str, Any]:
     people, roles = read_table(cohort), read_table(split)
-    known = [c for c in (*CLASSES, "") if c in set(roles["lung_rads"])]
-    counts = (
-        roles.assign(lung_rads=pd.Categorical(roles["lung_rads"], known))
-        .pivot_table(
-            index=["fold", "role"],
-            columns="lung_rads",
-            values="patient",
-            aggfunc="count",
-            fill_value=0,
-            observed=False,
-        )
-        .reset_index()
-    )
-    counts.columns = pd.Index([str(c) or "unknown class" for c in counts.columns])
-    order = {"train": 0, "validation": 1, "test": 2}
-    counts = counts.sort_values(["fold", "role"], key=lambda c: c.map(lambda v: order.get(v, v)))
+    counts, checks = _counts(roles), _audits(audit)
     warned = people[people["warnings"] != ""][["patient", "warnings"]]
     return {
-        "n_patients": len(people),
-        "counts": _table(counts),
-        "warnings": _table(warned),
-        "split": _table(roles),
-        "audit": _table(_audits(audit)),
+        "counts": shown(counts),
+        "gaps": _gaps(counts),
+        "warnings": shown(warned, _place(root, cohort)),
+        "split": shown(roles, _place(root, split)),
+        "audit": shown(checks, AUDITS),
+        "findings": shown(checks[checks["outcome"] != "passed"], AUDITS),
+        "outcomes": _outcomes(checks),
     }
 
 
+def _counts(roles: pd.DataFrame) -> pd.DataFrame:
+    """Patients by fold, role and class; every fold has every role."""
+    known = [c for c in (*CLASSES, "") if c in set(roles["lung_rads"])]
+    folds = sorted(set(roles["fold"]))
+    places = pd.MultiIndex.from_product([folds, ROLES], names=["fold", "role"])
+    counts = roles.groupby(["fold", "role", "lung_rads"]).size().unstack("lung_rads")
+    counts = counts.reindex(index=places, columns=known).fillna(0).astype(int).reset_index()
+    counts.columns = pd.Index([str(c) or "unknown class" for c in counts.columns])
+    return counts
+
+
+def _gaps(counts: pd.DataFrame) -> list[str]:
+    """Where a class has nobody in a role: its scores say nothing there."""
+    classes = [c for c in counts.columns if c not in ("fold", "role")]
+    return [
+        f"Fold {row['fold']}: no {row['role']} patient of {', '.join(empty)}."
+        for row in counts.to_dict("records")
+        if (empty := [c for c in classes if not row[c]])
+    ]
+
+
 def _audits(paths: list[Path]) -> pd.DataFrame:
-    """What each check of each fold, and of each arm in it, found, and on how much."""
+    """What each check of each fold, and of each arm in it, found, and on how much; passed last."""
     columns = ["check", "outcome", "detail"]
     rows: list[tuple[str, ...]] = []
     for path in sorted(paths):
@@ -209,20 +220,30 @@ def _audits(paths: list[Path]) -> pd.DataFrame:
         arm = path.name.removesuffix("audit.tsv").rstrip(".")
         of = f"{path.parents[1].name}, arm {arm}" if arm else path.parent.name
         rows += [(of, *map(str, row)) for row in table[columns].to_numpy()]
+    rows.sort(key=lambda row: row[2] == "passed")
     return pd.DataFrame(rows, columns=["fold", *columns])
 
 
-def _results(tables: Path) -> dict[str, Any]:
+def _outcomes(checks: pd.DataFrame) -> str:
+    """How many checks ended how: ``12 checks: 11 passed, 1 note.``"""
+    counts = Counter(checks["outcome"])
+    told = ", ".join(
+        f"{counts[name]} {name}" for name in sorted(counts, key=lambda n: (-counts[n], n))
+    )
+    return f"{len(checks)} checks: {told}." if told else "No check was made."
+
+
+def _results(root: Path, tables: Path) -> dict[str, Any]:
     main = pd.read_csv(tables / "main.tsv", sep="\t", dtype=str, keep_default_na=False)
     comparisons = read_table(tables / "comparisons.tsv")
     tested = (comparisons["metric"] == TESTED[0]) & (comparisons["group"] == TESTED[1])
     words = (tables / "main.md").read_text(encoding="utf-8").strip().split("\n\n")[-1]
     return {
-        "main_blocks": [(b.title, _table(block_table(main, b))) for b in blocks(main)],
+        "main_blocks": [(b.title, shown(block_table(main, b))) for b in blocks(main)],
         "main_caption": " ".join(words.split()),
-        "scores": _table(read_table(tables / "scores.tsv")),
-        "comparisons": _table(comparisons),
-        "tested": _table(comparisons[tested].drop(columns=["metric", "group"])),
+        "scores": shown(read_table(tables / "scores.tsv"), _place(root, tables / "scores.tsv")),
+        "comparisons": shown(comparisons, _place(root, tables / "comparisons.tsv")),
+        "tested": shown(comparisons[tested].drop(columns=["metric", "group"])),
     }
 
 
@@ -240,86 +261,24 @@ def _generated(
     main = pd.read_csv(realism, sep="\t", dtype=str, keep_default_na=False)
     words = realism.with_suffix(".md").read_text(encoding="utf-8").strip().split("\n\n")[-1]
     return {
-        "realism": [(title, _table(block)) for title, block in main_blocks(main)],
+        "realism": [(title, shown(block)) for title, block in main_blocks(main)],
         "realism_caption": " ".join(words.split()),
-        "generated": _pictures(figures, text / "captions.generated.yaml", "generated_notes.tsv"),
+        "generated": pictures_of(figures, text / "captions.generated.yaml", "generated_notes.tsv"),
         "sheets": [os.path.relpath(path, root) for path in sorted(sheets)],
     }
 
 
-def _more(texts: list[Path], pictures: list[Path], captions: Path) -> dict[str, Any]:
-    """What the sections of ``MORE`` hold, by name; those that hold nothing are left out."""
+def _sections(texts: list[Path], pictures: list[Path], captions: Path) -> dict[str, Any]:
+    """The sections of this page, and what those of ``MORE`` hold; those of nothing are left out."""
     words: dict[str, dict[str, str]] = yaml.safe_load(captions.read_text(encoding="utf-8"))
     drawn = {path.stem: path for path in pictures}
-    found = {}
+    more = {}
     for section, (pattern, figures) in MORE.items():
         told = [path for path in texts if re.fullmatch(pattern, path.stem)]
         if told:
-            shown = [_picture(drawn[n], words[n], "") for n in figures if n in drawn]
-            found[section] = {"texts": [_markdown(path) for path in told], "figures": shown}
-    return found
-
-
-def _markdown(path: Path) -> dict[str, Any]:
-    """The tables of a Markdown file of ours, each with its heading, and its paragraphs."""
-    tables: list[tuple[str, Table]] = []
-    paragraphs: list[str] = []
-    heading = ""
-    for block in path.read_text(encoding="utf-8").strip().split("\n\n"):
-        lines = block.splitlines()
-        if lines[0].startswith("|"):
-            cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-            tables.append((heading, Table(cells[0], cells[2:], [False] * len(cells[0]))))
-            heading = ""
-        elif len(lines) == 1 and re.fullmatch(r"\*\*.+\*\*", lines[0]):
-            heading = lines[0].strip("*")
-        else:
-            paragraphs.append(" ".join(block.split()))
-    return {"tables": tables, "paragraphs": paragraphs}
-
-
-def _pictures(folder: Path, captions: Path, notes_name: str) -> list[Picture]:
-    """The figures in the order of the captions, each with what the stage noted of it."""
-    words: dict[str, dict[str, str]] = yaml.safe_load(captions.read_text(encoding="utf-8"))
-    table = read_table(folder / notes_name, ("figure", "note"))
-    told = table["note"].map(lambda note: note if isinstance(note, str) else "")
-    notes = dict(zip(table["figure"], told, strict=True))
-    return [_picture(folder / f"{n}.png", words[n], notes.get(n, "")) for n in words]
-
-
-def _picture(path: Path, words: dict[str, str], note: str) -> Picture:
-    title = words["title"]
-    texts = words["caption"], words["alt"], note
-    if not path.is_file():
-        return Picture(path.stem, title, *texts, data="", width=0, height=0)
-    content = path.read_bytes()
-    width, height = struct.unpack(">II", content[16:24])  # the header chunk of every PNG
-    data = base64.b64encode(content).decode()
-    return Picture(path.stem, title, *texts, data=data, width=width, height=height)
-
-
-def _trainings(trainings: dict[Training, Path]) -> dict[str, Any]:
-    rows, histories = [], []
-    for training, path in sorted(trainings.items()):
-        table = read_table(path, ("step", "validation_loss", "validation_dice", "best"))
-        kept = table[table["best"].astype(str).isin(["1", "1.0", "True", "true"])].tail(1)
-        numbers = [kept[c].max() for c in ("step", "validation_loss", "validation_dice")]
-        names = (training.segmenter, training.arm, training.fold, training.seed)
-        rows.append(
-            (*names, *numbers, table["step"].max(), table["train_loss"].dropna().tail(1).max())
-        )
-        histories.append({"title": _title(training), "table": _table(table)})
-    columns = ["segmenter", "arm", "fold", "seed", "kept step", "validation loss"]
-    columns += ["validation Dice", "last step", "last training loss"]
-    return {
-        "n_trainings": len(trainings),
-        "trainings": _table(pd.DataFrame(rows, columns=columns)),
-        "histories": histories,
-    }
-
-
-def _title(training: Training) -> str:
-    return f"{training.segmenter}, {training.arm}, {training.fold}, seed {training.seed}"
+            found = [picture(drawn[n], words[n], "") for n in figures if n in drawn]
+            more[section] = {"texts": [markdown(path) for path in told], "figures": found}
+    return {"more": more, "sections": [s for s in SECTIONS if s[0] not in MORE or s[0] in more]}
 
 
 def _titles(members: list[Training]) -> str:
@@ -328,44 +287,76 @@ def _titles(members: list[Training]) -> str:
     return f"{len(members)} trainings: {segmenters}; arms {arms}"
 
 
+def _place(root: Path, path: Path) -> str:
+    """The path as the page shows it: below the results, never the owner's folders."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
 def _failures(root: Path, skipped: list[Path]) -> dict[str, Any]:
     sources, reasons = [], []
+    left = _MOST_LEFT_OUT
     for path in sorted(skipped):
         table = read_table(path, ("reason",))
-        name = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
-        stage = name.parent.as_posix() if len(name.parts) > 1 else name.name.partition(".")[0]
+        name = _place(root, path)
+        stage = name.rpartition("/")[0] or name.partition(".")[0]
         # Reasons that differ in a number only, such as a patch's, are one.
         reasons += [(stage, re.sub(r"\d+(\.\d+)?", "#", str(reason))) for reason in table["reason"]]
         if len(table):
-            sources.append({"title": name.as_posix(), "table": _table(table)})
+            sources.append({"title": name, "table": shown(table, name, min(MOST_ROWS, left))})
+            left = max(left - len(table), 0)
     rows = [(stage, reason, n) for (stage, reason), n in sorted(Counter(reasons).items())]
     return {
-        "reasons": _table(pd.DataFrame(rows, columns=["stage", "reason", "rows"])),
+        "reasons": shown(pd.DataFrame(rows, columns=["stage", "reason", "rows"])),
         "skipped": sources,
     }
 
 
-def _software(files: list[Path], predictions: list[Path]) -> dict[str, Any]:
-    """Stage, code and software of the slice files and predictions, and the settings that made them.
+@dataclass(frozen=True)
+class Made:
+    """How files were made: stage, code, software and settings.
 
-    Files that agree in all of it share a row.
+    Attributes:
+        files: how many were made in each way.
+        runs: the segmenters' trainings that were made in each way.
     """
-    groups: Counter[tuple[str, str, str, str]] = Counter(_made_by(path) for path in files)
+
+    files: Mapping[tuple[str, str, str, str], int]
+    runs: Mapping[tuple[str, str, str, str], list[Training]]
+
+    @property
+    def links(self) -> dict[Training, str]:
+        """The id of each training's settings on the page."""
+        numbered = enumerate(sorted(self.runs.items()), 1)
+        return {member: f"settings-{n}" for n, (_, members) in numbered for member in members}
+
+
+def _made(files: list[Path], predictions: list[Path]) -> Made:
+    """What the slice files and predictions say of themselves."""
+    counts: Counter[tuple[str, str, str, str]] = Counter(_made_by(path) for path in files)
     runs: dict[tuple[str, str, str, str], list[Training]] = {}
     for training, path in sorted((training_of(path), path) for path in predictions):
         runs.setdefault(_made_by(path), []).append(training)
-    groups.update({made: len(members) for made, members in runs.items()})
-    rows = [(stage, code, software, n) for (stage, code, software, _), n in sorted(groups.items())]
+    counts.update({way: len(members) for way, members in runs.items()})
+    return Made(counts, runs)
+
+
+def _software(made: Made, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Stage, code and software of the files, a row a way that they were made, and all settings."""
+    rows = [(stage, code, what, n) for (stage, code, what, _), n in sorted(made.files.items())]
     return {
-        "provenance": _table(pd.DataFrame(rows, columns=["stage", "code", "software", "files"])),
+        "provenance": shown(pd.DataFrame(rows, columns=["stage", "code", "software", "files"])),
         "stage_settings": [
             {"title": f"{stage} ({code})", "settings": _indented(settings)}
-            for stage, code, _, settings in sorted(groups)
-            if (stage, code, _, settings) not in runs
+            for stage, code, _, settings in sorted(made.files)
+            if (stage, code, _, settings) not in made.runs
         ],
         "training_settings": [
-            {"title": _titles(members), "settings": _indented(made[3])}
-            for made, members in sorted(runs.items())
+            {"id": made.links[members[0]], "title": _titles(members), "settings": _indented(way[3])}
+            for way, members in sorted(made.runs.items())
+        ],
+        "other_settings": [
+            {"title": name, "settings": json.dumps(values, indent=2, sort_keys=True)}
+            for name, values in sorted(asked.items())
         ],
     }
 
