@@ -3,17 +3,27 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := run
-.PHONY: run real test test-slow lint bench schema pictures lock clean
+.PHONY: run status adopt real test test-slow lint bench schema pictures lock clean
 
 BIN := .venv/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 INSTALLED := .venv/.installed
 SCHEMA := workflow/schemas/config.schema.yaml
+# Of one's own, any number of files; the demo's without.
+OF_CONFIG = $(if $(CONFIG),--configfile $(CONFIG))
 export PYTHONPATH := $(CURDIR)/workflow
 export LUNGAUG_REAL_DATA ?= $(abspath ../shared/data)
 
 run: $(INSTALLED)  ## the workflow on config.yaml
 	$(RUN) snakemake
+
+status: $(INSTALLED)  ## what a run would do and why (CONFIG=mine.yaml for one of your own)
+	$(RUN) python -m lungaug.status $(OF_CONFIG)
+
+adopt: $(INSTALLED)  ## results from elsewhere: take what matches, run what does not (CONFIG=…)
+	$(RUN)
+	python -m lungaug.status --adopt $(OF_CONFIG)
+	snakemake $(OF_CONFIG)
 
 real: $(INSTALLED)  ## the whole path on LIDC-IDRI excerpts in $LUNGAUG_REAL_DATA
 	$(RUN) snakemake --configfile workflow/presets/lidc.yaml
@@ -32,6 +42,7 @@ lint: $(INSTALLED)  ## style, types, rules, floors, schema
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
 	lint-imports
+	python -m pytest tests/test_environments.py -p no:cacheprovider
 	python -m lungaug schema --output .schema.new
 	diff $(SCHEMA) .schema.new || { echo "$(SCHEMA) is out of date: make schema"; exit 1; }
 	rm .schema.new

@@ -43,6 +43,10 @@ include: "workflow/rules/presence.smk"
 include: "workflow/rules/report.smk"
 
 
+if SHARED:
+    leave_shared_unmeasured()
+
+
 rule all:
     default_target: True
     input:
@@ -51,5 +55,16 @@ rule all:
     localrule: True
 
 
+# What made each output travels with the results, so that no clone takes old ones for new.
+onstart:
+    begin()
+    records.keep(RESULTS)
+
+
 onsuccess:
+    records.keep(RESULTS)
     show_summary()
+
+
+onerror:
+    records.keep(RESULTS)

@@ -1,0 +1,1 @@
+"""What a run would do and why, in words; and results from elsewhere brought in."""
