@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import images, insertion, loader, memory, sampling, startup, storage
+from benchmarks import images, insertion, loader, memory, sampling, scale, startup, storage
 from benchmarks.harness import Row, machine, table
 from benchmarks.slices import Material, material
 
@@ -49,6 +49,7 @@ PARTS: dict[str, Callable[[Material], Iterable[Row]]] = {
     "storage": lambda on: storage.random_reads(on, repeats=5),
     "startup": lambda on: startup.startup(repeats=5),
     "memory": lambda on: memory.peaks(),
+    "scale": lambda on: scale.scale(),
 }
 
 

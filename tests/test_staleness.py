@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
-from lungaug.staleness import code_hash, fingerprint, import_closure, text_hash
+from lungaug.staleness import code_hash, fingerprint, import_closure, remembered, text_hash
 
 
 @pytest.fixture
@@ -107,3 +110,89 @@ def test_fingerprint_sees_a_new_file_and_text_hash_a_changed_word(tmp_path: Path
     assert text_hash(tmp_path) != inside
     (tmp_path / "b").write_text("", encoding="utf-8")
     assert fingerprint(tmp_path) != outside
+
+
+def test_fingerprints_stay_what_they_were_since_a_change_reads_every_header_again(
+    tmp_path: Path,
+) -> None:
+    names = [
+        "b.dcm",
+        "a/z.dcm",
+        "a.dcm",
+        "a/b/c.dcm",
+        "a b/c.dcm",
+        "a/ü.dcm",
+        "é.dcm",
+        ".x/y",
+        "a/.z",
+    ]
+    for number, name in enumerate(names):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x" * number, encoding="utf-8")
+        os.utime(path, ns=(number, 1_600_000_000_000_000_000 + number))
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
+    (tmp_path / "alias.dcm").symlink_to(tmp_path / "b.dcm")
+    shown = [path for path in tmp_path.rglob("*") if path.is_file()]
+    text = "".join(
+        f"{path.relative_to(tmp_path).as_posix()}\0{path.stat().st_size}\0{path.stat().st_mtime_ns}\0"
+        for path in sorted(shown)
+        if not any(part.startswith(".") for part in path.relative_to(tmp_path).parts)
+    )
+    assert fingerprint(tmp_path) == hashlib.sha256(text.encode()).hexdigest()[:16]
+    alone = tmp_path / "b.dcm"
+    assert (
+        fingerprint(alone)
+        == hashlib.sha256(
+            f".\0{alone.stat().st_size}\0{alone.stat().st_mtime_ns}\0".encode()
+        ).hexdigest()[:16]
+    )
+
+
+class WatchedFile:
+    """A file as Snakemake has it, with a note of every time that it was read."""
+
+    is_storage = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.read: list[str] = []
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    async def checksum(self, threshold: int, algorithm: str = "sha256") -> str | None:
+        self.read.append(algorithm)
+        if not self.path.exists() or self.path.stat().st_size > threshold:
+            return None
+        return f"{algorithm}:{self.path.read_text(encoding='utf-8')}"
+
+
+def test_a_checksum_is_remembered_until_the_file_changes(tmp_path: Path) -> None:
+    answer = remembered(WatchedFile.checksum)
+    file = WatchedFile(tmp_path / "slices.h5")
+    assert asyncio.run(answer(file, 10)) is None
+    file.path.write_text("one", encoding="utf-8")
+    assert [asyncio.run(answer(file, 10)) for _ in range(3)] == ["sha256:one"] * 3
+    assert len(file.read) == 2
+    assert asyncio.run(answer(file, 2)) is None
+    assert asyncio.run(answer(file, 10, algorithm="md5")) == "md5:one"
+    file.path.write_text("two", encoding="utf-8")
+    os.utime(file.path, ns=(0, 1))
+    assert asyncio.run(answer(file, 10)) == "sha256:two"
+    file.path.unlink()
+    assert asyncio.run(answer(file, 10)) is None
+
+
+def test_checksums_in_object_storage_are_left_to_it(tmp_path: Path) -> None:
+    answer = remembered(WatchedFile.checksum)
+    file = WatchedFile(tmp_path / "slices.h5")
+    file.is_storage = True
+    file.path.write_text("one", encoding="utf-8")
+    assert [asyncio.run(answer(file, 10)) for _ in range(2)] == ["sha256:one"] * 2
+    assert len(file.read) == 2
+
+
+def test_snakemake_has_the_method_that_is_replaced() -> None:
+    io = pytest.importorskip("snakemake.io")
+    assert asyncio.iscoroutinefunction(io._IOFile.checksum)

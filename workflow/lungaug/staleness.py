@@ -7,15 +7,22 @@ nothing but Snakemake.
 from __future__ import annotations
 
 import ast
+import errno
 import functools
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 PACKAGE = "lungaug"
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+Checksum = Callable[..., Coroutine[Any, Any, str | None]]
 ROOT = Path(__file__).resolve().parent
+# No name holds it.
+_SEPARATOR = "\0"
+_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
 def code_hash(stage: str, root: Path = ROOT, unused: Sequence[str] = ()) -> str:
@@ -71,27 +78,81 @@ def text_hash(folder: Path) -> str:
 
 
 def fingerprint(root: Path) -> str:
-    """Digest of a tree from outside: every file's relative path, size and modification time."""
+    """Digest of a tree from outside: every file's relative path, size and modification time.
+
+    A quarter of a million slices are looked at whenever the workflow starts: hence plain strings.
+    """
     digest = hashlib.sha256()
-    for path in [root] if root.is_file() else sorted(_files_below(root)):
-        stat = path.stat()
-        name = path.relative_to(root).as_posix()
-        digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+    for name, size, mtime_ns in sorted(_files_below(root)):
+        digest.update(f"{name.replace(_SEPARATOR, '/')}\0{size}\0{mtime_ns}\0".encode())
     return digest.hexdigest()[:16]
 
 
-def _files_below(root: Path) -> Iterator[Path]:
-    """Every file that is not hidden; links to folders are followed, each folder once."""
+def remembered(checksum: Checksum) -> Checksum:
+    """Snakemake's checksum of a file, which looks at the file again only when that has changed.
+
+    After a job Snakemake hashes all inputs once for each output, and again after the next job that
+    has them: for trainings on a cohort of 100 GB half a terabyte each.
+
+    Args:
+        checksum: the method of its class of files.
+
+    Returns:
+        The method to put in its place: the same answers while size, time and inode are the same.
+    """
+    known: dict[Any, str | None] = {}
+
+    @functools.wraps(checksum)
+    async def answer(file: Any, *args: Any, **options: Any) -> str | None:
+        try:
+            status = None if file.is_storage else os.stat(file)
+        except OSError:
+            status = None
+        if status is None:
+            return await checksum(file, *args, **options)
+        version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        key = (version, args, tuple(sorted(options.items())))
+        if key not in known:
+            known[key] = await checksum(file, *args, **options)
+        return known[key]
+
+    return answer
+
+
+def _files_below(root: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of every file that is not hidden; of ``root`` itself if it is a file.
+
+    Links to folders are followed, each folder once. Names are below the root, with a separator that
+    sorts before any character: folder by folder.
+    """
+    if root.is_file():
+        alone = root.stat()
+        yield ".", alone.st_size, alone.st_mtime_ns
     seen: set[tuple[int, int]] = set()
     for folder, folders, names in os.walk(root, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
+        itself = os.stat(folder)
+        if (itself.st_dev, itself.st_ino) in seen:
             folders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
+        seen.add((itself.st_dev, itself.st_ino))
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = (Path(folder, name) for name in names if not name.startswith("."))
-        yield from (path for path in paths if path.is_file())
+        below = os.path.relpath(folder, root)
+        prefix = "" if below == "." else below.replace("/", _SEPARATOR) + _SEPARATOR
+        for name in names:
+            status = None if name.startswith(".") else _file_status(f"{folder}/{name}")
+            if status:
+                yield prefix + name, status.st_size, status.st_mtime_ns
+
+
+def _file_status(path: str) -> os.stat_result | None:
+    """None for what is no file, such as a link that leads nowhere."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return None
+        raise
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 class _Module:

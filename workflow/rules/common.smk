@@ -1,13 +1,19 @@
 """What the rules share: the checked configuration, and who belongs to what."""
 
-import csv
 import functools
+import hashlib
 import json
+import shutil
 
+from snakemake.exceptions import WorkflowError
+from snakemake.io import _IOFile
+from snakemake.logging import logger
 from snakemake.settings.types import SharedFSUsage
 
-from lungaug import configuration, grid, staleness
-from lungaug.errors import SettingError
+from lungaug import configuration, grid, records, roster, runs, staleness
+from lungaug.errors import SettingError, StorageError
+
+_IOFile.checksum = staleness.remembered(_IOFile.checksum)
 
 # Jobs share no files with this process: they have the sources, what they declare by way of object
 # storage, and nothing else. So what needs the source or the private folder runs in this process.
@@ -20,11 +26,16 @@ try:
 except SettingError as fault:
     sys.exit(f"config: {fault}")
 
+WORKING = Path(".snakemake")
+if beside := runs.enter(WORKING, alone=workflow.is_main_process):
+    logger.warning(beside)
+
 COHORT = CONFIG["cohort"]
 RESULTS = f"{CONFIG['results']}/{COHORT}"
 # Where they lie while jobs run: with object storage, the folder of the local copies.
 LOCAL_RESULTS = str(workflow.modifier.path_modifier.apply_default_storage(RESULTS))
 PRIVATE = f"{CONFIG['private']}/{COHORT}"
+LEDGER = CONFIG["ledger"] or f"ledgers/{COHORT}.tsv"
 ARMS = {arm.name: arm for arm in configuration.all_arms(CONFIG, SCHEMA)}
 TRAININGS = grid.trainings(CONFIG, configuration.arms(CONFIG, SCHEMA))
 MAIN_TRAININGS = grid.main_trainings(CONFIG, configuration.arms(CONFIG, SCHEMA))
@@ -43,6 +54,10 @@ ALL_FOLDS = sorted({training.fold for training in TRAININGS})
 # Tables of checkpoints that this process has fetched.
 FETCHED = set()
 
+# Whether results of the first stages are shared between working copies.
+SHARED = workflow.enable_cache
+# Operations that share a module, which else has the operation's name.
+OPERATION_MODULES = {"noise_slice": "noise", "noise_nodule": "noise"}
 # Networks with a module and a section of settings of their own.
 OWN_NETWORKS = {"maskrcnn", "swinunet", "transunet"}
 
@@ -67,7 +82,7 @@ os.environ.update(
     ),
     LUNGAUG_PRIVATE=PRIVATE,
     LUNGAUG_KEY=CONFIG["key_file"] or f"{PRIVATE}/key",
-    LUNGAUG_LEDGER=CONFIG["ledger"] or f"ledgers/{COHORT}.tsv",
+    LUNGAUG_LEDGER=LEDGER,
     LUNGAUG_SOURCE=SOURCE["root"],
     LUNGAUG_SHEET=SOURCE["sheet"] or "",
     LUNGAUG_MASKS=SOURCE["masks"] or "",
@@ -93,6 +108,13 @@ def code(stage, unused=()):
     return staleness.code_hash(stage, unused=unused)
 
 
+def other_operations(used):
+    """The modules of the operations that are not in ``used``: their code does not count."""
+    kept = {f"metalung.{OPERATION_MODULES.get(name, name)}" for name in used}
+    names = {OPERATION_MODULES.get(name, name) for name in SCHEMA["x-operations"]}
+    return tuple(sorted({f"metalung.{name}" for name in names} - kept))
+
+
 def arm_code(wildcards):
     """What an arm does not add it need not replay: that code does not make it stale."""
     arm = ARMS[wildcards.arm]
@@ -102,13 +124,19 @@ def arm_code(wildcards):
         "evaluation.crop_audit": arm.generators,
         "evaluation.patch_audit": arm.generators,
     }
-    return code("arm", tuple(name for name, used in unused.items() if not used))
+    skipped = [name for name, used in unused.items() if not used]
+    return code("arm", (*skipped, *other_operations(arm.operations)))
 
 
 def arm_settings(wildcards):
     """How an arm is audited; how nodules are cut matters to those with generators."""
-    cutting = {"crop": CONFIG["rois"]["crop"]} if ARMS[wildcards.arm].generators else {}
-    return settings("arm", fingerprints=CONFIG["audit"]["fingerprints"], **cutting)
+    cut = cutting(ARMS[wildcards.arm].generators)
+    return settings("arm", fingerprints=CONFIG["audit"]["fingerprints"], **cut)
+
+
+def cutting(generators):
+    """How nodules are cut, which matters only where there are generators."""
+    return {"crop": CONFIG["rois"]["crop"]} if generators else {}
 
 
 def generator_code(stage, generator):
@@ -137,9 +165,16 @@ def memory(mb):
     return lambda wildcards, attempt: mb * attempt
 
 
+def asks_for_gpu():
+    """Whether networks ask for a GPU: on this machine only where there is one."""
+    here = any(shutil.which(tool) for tool in ("nvidia-smi", "rocm-smi"))
+    anywhere = here or workflow.non_local_exec
+    return {"cpu": False, "cuda": True, "auto": anywhere}[CONFIG["device"]]
+
+
 def gpus(generator):
     """Devices of a job: only networks need one."""
-    return int(CONFIG["device"] != "cpu" and generator in ("vqvae", "dcgan"))
+    return int(asks_for_gpu() and generator in ("vqvae", "dcgan"))
 
 
 def intervals():
@@ -150,17 +185,6 @@ def intervals():
 
 def settings(stage, without=(), **extra):
     return configuration.stage_settings(CONFIG, SCHEMA, stage, without, **extra)
-
-
-@functools.lru_cache(maxsize=8)
-def _table(path, mtime_ns):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
-
-
-def table(path):
-    """The rows of a TSV file, read once a version."""
-    return _table(str(path), os.stat(path).st_mtime_ns)
 
 
 def retrieved(file):
@@ -174,21 +198,21 @@ def retrieved(file):
     return file
 
 
-def cohort_rows():
-    return table(retrieved(checkpoints.scan.get().output.cohort))
+def cohort_table():
+    return Path(retrieved(checkpoints.scan.get().output.cohort))
+
+
+def split_table():
+    return Path(retrieved(checkpoints.split.get().output.split))
 
 
 def batches():
-    return sorted({row["batch"] for row in cohort_rows()})
+    return roster.batches(cohort_table())
 
 
 def digests(batch):
     """What a batch's files hold, by patient: changes when a file of theirs does."""
-    return sorted(
-        f"{row['patient']}:{row['digest']}"
-        for row in cohort_rows()
-        if row["batch"] == batch
-    )
+    return roster.digests(cohort_table(), batch)
 
 
 def of_batches(pattern):
@@ -198,11 +222,7 @@ def of_batches(pattern):
 
 def published_parts():
     """Who is published as a training or test patient: changes when that does."""
-    return sorted(
-        f"{row['patient']}:{row['part']}"
-        for row in cohort_rows()
-        if row.get("part", "")
-    )
+    return roster.published_parts(cohort_table())
 
 
 def split_of(wildcards):
@@ -215,19 +235,18 @@ def split_of(wildcards):
     )
 
 
-def training_patients(batch, fold=None):
-    """Patients of a batch that train in a full fold, or in any."""
-    roles = table(retrieved(checkpoints.split.get().output.split))
-    train = {
-        row["patient"]
-        for row in roles
-        if row["role"] == "train" and fold in (None, row["fold"])
-    }
-    return sorted(
-        row["patient"]
-        for row in cohort_rows()
-        if row["batch"] == batch and row["patient"] in train
-    )
+def fold_and_roles(wildcards):
+    """The fold, and a digest of who has which role in it."""
+    fold, _ = grid.share_of(wildcards.fold)
+    rows = [row for row in roster.rows(split_table()) if row["fold"] == fold]
+    roles = sorted((row["patient"], row["role"]) for row in rows)
+    return [wildcards.fold, hashlib.sha256(json.dumps(roles).encode()).hexdigest()[:16]]
+
+
+def training_patients(batch):
+    """Patients of a batch that train in some fold."""
+    split = split_table()
+    return roster.training_patients(cohort_table(), split, batch, fold=None)
 
 
 def moved_slices(operations, fold):
@@ -235,12 +254,14 @@ def moved_slices(operations, fold):
 
     For a share of them those of the full fold: whose slices count is for the arm to say.
     """
+    if not operations:
+        return []
     fold, _ = grid.share_of(fold)
+    names = roster.training_batches(cohort_table(), split_table(), fold)
     return [
         f"{RESULTS}/metalung/{operation}/{batch}.h5"
         for operation in operations
-        for batch in batches()
-        if training_patients(batch, fold)
+        for batch in names
     ]
 
 
@@ -321,7 +342,7 @@ def training_threads(section):
 
 
 def training_gpus(section):
-    return 0 if CONFIG["device"] == "cpu" else section["training"]["devices"]
+    return section["training"]["devices"] if asks_for_gpu() else 0
 
 
 def pretrained(section):
@@ -408,7 +429,7 @@ def generated_figures():
 def published_layouts():
     """The tables of a publication that its scores are laid out in."""
     path = CONFIG["published_scores"]
-    rows = table(path) if path and Path(path).is_file() else []
+    rows = roster.rows(Path(path)) if path and Path(path).is_file() else []
     names = dict.fromkeys(row.get("table") for row in rows)
     return [f"table{name}" for name in names if name]
 
@@ -420,6 +441,21 @@ def told_tables():
     names += ["learning_curve"] if CURVE else []
     names += ["presence"] if CONFIG["presence"] else []
     return [f"{RESULTS}/tables/{name}.md" for name in names]
+
+
+def begin():
+    """Before the first job: what is to be written to can be, and who works here is told."""
+    try:
+        runs.check_writable([Path(LOCAL_RESULTS), Path(PRIVATE), Path(LEDGER).parent])
+    except StorageError as fault:
+        raise WorkflowError(str(fault))
+    runs.sign(WORKING)
+
+
+def leave_shared_unmeasured():
+    """Take their benchmarks from the rules with a cache: Snakemake refuses a rule with both."""
+    for cached in [one for one in workflow.rules if one.cache.output]:
+        cached._benchmark = None
 
 
 def show_summary():

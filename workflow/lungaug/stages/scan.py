@@ -50,7 +50,11 @@ class Settings:
         "annotation: the one with the most), or all",
     )
     n_batches: int = setting(
-        16, "files of data, among which patients are spread by pseudonym", minimum=1, maximum=1000
+        16,
+        "files of data, among which patients are spread by pseudonym; 15 to 40 patients each "
+        "are good: 64 for 1,000 patients",
+        minimum=1,
+        maximum=1000,
     )
     fingerprint: FingerprintSettings = setting(
         FingerprintSettings, "whose a slice is, where the source does not say (mendeley)"

@@ -93,6 +93,9 @@ class WorkflowSettings:
     private: str = setting("private", "folder of what only the owner may see: keys, mappings")
     key_file: str | None = setting(None, "pseudonym key; null: made in the private folder")
     ledger: str | None = setting(None, "who is in which set, for good; null: ledgers/<cohort>.tsv")
+    checkpoints: str | None = setting(
+        None, "folder that trainings resume from; null: checkpoints, below the results"
+    )
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "where training runs")
     running: RunningSettings = setting(
         RunningSettings, "how trainings of segmenters and classifiers run; makes nothing stale"
