@@ -84,6 +84,13 @@ def test_variables_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (full["source"]["root"], full["cohort"]) == (str(tmp_path), "mine")
 
 
+def test_a_job_on_another_machine_does_not_look_for_the_source() -> None:
+    config = {"source": {"kind": "dicom", "root": "nowhere"}}
+    assert configuration.checked(config, SCHEMA, files=False)["source"]["root"] == "nowhere"
+    with pytest.raises(SettingError, match="nowhere"):
+        configuration.checked(config, SCHEMA)
+
+
 def test_a_stage_gets_its_section_the_shared_settings_and_nothing_else() -> None:
     full = configuration.checked({"seed": 7, "metalung": {"copies": 2}}, SCHEMA)
     others = [name for name in SCHEMA["x-operations"] if name != "mirror"]

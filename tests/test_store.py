@@ -75,6 +75,28 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_going_back_leaves_what_was_there_before(tmp_path: Path) -> None:
+    first, other, last = (series(f"p{i}", 40, (16, 16), seed=i) for i in range(3))
+    wide = series("p1", 2, (8, 24))
+    plain = write(tmp_path / "plain.h5", first, last)
+    path = tmp_path / "a.h5"
+    with SliceWriter(path, MADE_BY) as writer:
+        writer.append(first[0], hu=first[1], nodule=first[2])
+        place = writer.place()
+        for slices, hu, nodule in (other, wide):
+            writer.append(slices, hu=hu, nodule=nodule)
+        writer.go_back(place)
+        writer.append(last[0], hu=last[1], nodule=last[2])
+    with SliceFile(path) as file, SliceFile(plain) as expected:
+        assert file.groups == expected.groups
+        assert file.content_digest == expected.content_digest
+        for stack, wanted in zip(file.stacks(), expected.stacks(), strict=True):
+            assert stack.slices.tobytes() == wanted.slices.tobytes()
+            np.testing.assert_array_equal(file.images("hu", stack), expected.images("hu", wanted))
+    # The room of what was dropped is used again.
+    assert path.stat().st_size < 1.1 * plain.stat().st_size
+
+
 def test_a_truncated_file_is_named_with_the_way_out(tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5", series("p1", 3, (16, 16)))
     path.write_bytes(path.read_bytes()[:-700])

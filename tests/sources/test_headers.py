@@ -56,8 +56,6 @@ def test_header_says_what_the_file_says(tmp_path: Path) -> None:
         ({"RescaleIntercept": ""}, "missing tag: RescaleSlope or RescaleIntercept"),
         ({"RescaleType": "US"}, "values are no HU"),
         ({"NumberOfFrames": 2, "PixelData": bytes(2 * 12 * 16 * 2)}, "multi-frame file that is no"),
-        ({"PixelData": None}, "truncated: no pixel data"),
-        ({"PixelData": bytes(100)}, "truncated: 100 of 384 bytes"),
     ],
 )
 def test_faults(tmp_path: Path, tags: dict[str, object], fault: str) -> None:
@@ -82,8 +80,20 @@ def test_unparsable_value_counts_as_absent(tmp_path: Path) -> None:
 def test_truncated_anywhere(tmp_path: Path, share: float) -> None:
     path = write(tmp_path / "a" / "x.dcm", ct_dataset(stored=gradient(0, (40, 40))))
     data = path.read_bytes()
+    assert look(path).headers[0].cut == ""
     path.write_bytes(data[: int(len(data) * share)])
-    assert look(path).fault
+    found = look(path)
+    assert found.fault or found.headers[0].cut
+
+
+@pytest.mark.parametrize(
+    ("pixels", "cut"), [(None, "no pixel data"), (bytes(100), "100 of 384 bytes of pixels")]
+)
+def test_cut_pixels_are_told_of_an_image_that_is_known(
+    tmp_path: Path, pixels: bytes | None, cut: str
+) -> None:
+    found = look(write(tmp_path / "a" / "x.dcm", ct_dataset(PixelData=pixels)))
+    assert (found.fault, found.headers[0].cut) == ("", cut)
 
 
 def test_padding_of_either_sign_is_one_value(tmp_path: Path) -> None:

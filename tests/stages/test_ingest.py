@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dicom_files import SHAPE, gradient, uid, write_series, write_unreadable
+from lungaug.cohort import Pseudonyms, load_or_create_key
 from lungaug.errors import FileFormatError, InputError
 from lungaug.settings import from_mapping
 from lungaug.stages import ingest, scan
@@ -189,15 +190,62 @@ def test_unreadable_pixels_stop(cohort: Cohort) -> None:
     assert not list(cohort.folder.glob("*b00.h5*"))
 
 
-def test_unreadable_pixels_skipped(cohort: Cohort) -> None:
+def test_a_patient_with_an_unreadable_image_is_left_out_whole(cohort: Cohort) -> None:
+    write_series(cohort.root / "two", 40, patient_id="Q", series=2)
+    for number in (8, 9):
+        path = cohort.root / "two" / f"bad{number}.dcm"
+        write_unreadable(path, z=30.0 * number, number=number + 40, patient_id="Q", series=2)
+    cohort.paint(f"{uid(2, 3)}.png", (2, 2, 3, 3))
+    cohort.scan()
+    left_out = Pseudonyms(load_or_create_key(cohort.folder / "key")).patient("Q")
+    assert left_out in {row["patient"] for row in cohort.table("cohort.tsv")}
+    with cohort.ingest(on_bad_input="skip") as file:
+        assert file.slices("12x16")["index"].tolist() == [0, 1, 2, 3]
+        assert left_out.encode() not in file.slices("12x16")["patient"]
+    assert cohort.table("nodules.tsv") == []
+    rows = cohort.table("rejected.tsv")
+    assert {row["patient"] for row in rows} == {left_out}
+    for row in rows:
+        assert row["reason"].startswith("unreadable pixels")
+        assert row["reason"].endswith("; its patient is left out with 42 slices")
+    paths = {row["file"]: row["path"] for row in cohort.table("private/files.tsv")}
+    assert {paths[row["file"]] for row in rows} == {"two/bad8.dcm", "two/bad9.dcm"}
+
+
+def test_a_file_cut_in_its_pixels_counts_unless_a_whole_one_is_there(cohort: Cohort) -> None:
+    path = sorted((cohort.root / "one").iterdir())[1]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-50])
+    cohort.scan()
+    reason = r"unreadable pixels \(truncated: 334 of 384 bytes of pixels\)"
+    with pytest.raises(InputError, match=f"file f[0-9a-f]{{12}}: {reason}; its path"):
+        cohort.ingest()
+    (cohort.root / "one" / "zz_again.dcm").write_bytes(whole)
+    with cohort.run() as file:
+        assert len(file) == 4
+    assert len(cohort.table("scan.rejected.tsv")) == 1
+
+
+def test_who_is_left_out_leaves_no_trace_in_the_digest(cohort: Cohort) -> None:
+    with cohort.run() as file:
+        alone = file.content_digest
+    wide = {"patient_id": "Q", "series": 2, "stored": gradient(0, (20, 10))}
+    write_series(cohort.root / "two", 20, **wide)
+    write_unreadable(cohort.root / "two" / "bad.dcm", z=99.0, number=99, **wide)
+    contents = set()
+    for _ in range(2):
+        with cohort.run(on_bad_input="skip") as file:
+            assert file.groups == ["12x16"]
+            assert file.content_digest == alone
+        contents.add((cohort.folder / "b00.h5").read_bytes())
+    assert len(contents) == 1
+
+
+def test_nobody_left(cohort: Cohort) -> None:
     write_unreadable(cohort.root / "one" / "bad.dcm", z=-97.0, number=9, patient_id="P")
     with cohort.run(on_bad_input="skip") as file:
-        assert file.slices("12x16")["index"].tolist() == [0, 1, 3, 4]
-    (row,) = cohort.table("rejected.tsv")
-    assert row["reason"].startswith("unreadable pixels")
-    assert {r["file"]: r["path"] for r in cohort.table("private/files.tsv")}[
-        row["file"]
-    ] == "one/bad.dcm"
+        assert len(file) == 0
+        assert list(file.stacks()) == []
 
 
 def test_mask_of_another_size(cohort: Cohort) -> None:
@@ -206,8 +254,9 @@ def test_mask_of_another_size(cohort: Cohort) -> None:
     with pytest.raises(InputError, match="mask of 16x12 pixels; accepted: 12x16"):
         cohort.ingest()
     with cohort.ingest(on_bad_input="skip") as file:
-        assert file.slices("12x16")["index"].tolist() == [0, 2, 3]
-    assert len(cohort.table("rejected.tsv")) == 1
+        assert len(file) == 0
+    (row,) = cohort.table("rejected.tsv")
+    assert row["reason"].endswith("accepted: 12x16; its patient is left out with 4 slices")
 
 
 def test_results_of_another_scan(cohort: Cohort) -> None:

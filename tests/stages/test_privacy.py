@@ -20,7 +20,7 @@ from lungaug.store import SliceFile
 
 NAMES = ("XYZZY", "PLUGHSMITH", "FROBOZZ", "ACC4711X", "GRUEFOLDER", "LANTERNFILE", "MAILBOX")
 SECRET_UID = uid(66664242)
-N_PATIENTS, N_SLICES = 5, 3
+N_PATIENTS, N_SLICES = 6, 3
 SHAPE = (96, 128)
 NODULE = ellipse(SHAPE, 0.6, 0.27, 0.05, 0.04)
 
@@ -117,7 +117,7 @@ def test_nothing_names_anybody(
 
 
 def _write_telltale(root: Path) -> None:
-    """Good files of five patients, bad ones of the first."""
+    """Good files of six patients, bad ones of the first, who is left out."""
     told = {
         "PatientName": "PLUGHSMITH^FROBOZZ", "AccessionNumber": "ACC4711X",
         "StudyInstanceUID": f"{SECRET_UID}.2", "InstitutionName": "MAILBOX",

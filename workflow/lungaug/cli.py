@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from lungaug.aside import told_of
 from lungaug.errors import LungaugError
 from lungaug.settings import as_mapping, from_mapping
 
@@ -26,7 +27,7 @@ STAGES = Path(__file__).parent / "stages"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one stage; a :class:`LungaugError` becomes one message and exit status 1."""
+    """Run one stage; what the user can mend becomes one message and exit status 1."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     stages = sorted(p.stem for p in STAGES.glob("*.py") if p.stem != "__init__")
     outer = argparse.ArgumentParser(prog="lungaug", description="Run one stage by hand.")
@@ -39,6 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module.run(**_call_arguments(stage, module, options))
     except LungaugError as error:
         print(f"lungaug {stage}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        told = told_of(error)
+        if told is None:
+            raise
+        print(f"lungaug {stage}: {error.filename or 'a file'}: {told}", file=sys.stderr)
         return 1
     return 0
 

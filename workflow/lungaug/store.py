@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungaug import __version__
+from lungaug.aside import written_aside
 from lungaug.errors import FileFormatError
 from lungaug.settings import setting
 
@@ -117,9 +119,12 @@ def unpack_parameters(row: np.void) -> dict[str, Any]:
     return dict(json.loads(packed)) if packed else {}
 
 
-def whole_file(path: Path) -> Path:
-    """Name under which ``path`` is written before it is renamed: no half file keeps its name."""
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
+@dataclass(frozen=True)
+class Place:
+    """How far a slice file is written: rows by group, and the digest of what they hold."""
+
+    rows: Mapping[str, int]
+    digest: Any
 
 
 class SliceWriter:
@@ -142,13 +147,11 @@ class SliceWriter:
         sources: Mapping[str, str] | None = None,
     ) -> None:
         self.path = path
+        self._provenance = provenance
         self._storage = storage or StorageSettings()
-        self._part = whole_file(path)
+        self._parent = parent
+        self._sources = dict(sources or {})
         self._digest = hashlib.sha256()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = h5py.File(self._part, "w", libver="v110")
-        self._write_attributes(provenance, parent)
-        self._file.attrs["sources"] = json.dumps(dict(sources or {}), sort_keys=True)
 
     def append(self, slices: NDArray[np.void], **images: NDArray[Any]) -> None:
         """Append slices of one size.
@@ -174,7 +177,28 @@ class SliceWriter:
         if len(lengths) != 1:
             raise ValueError(f"group {group.name}: every append needs the same images")
 
+    def place(self) -> Place:
+        """Where the file ends now, to go back to."""
+        rows = {name: len(group["slices"]) for name, group in self._file.items()}
+        return Place(rows, self._digest.copy())
+
+    def go_back(self, place: Place) -> None:
+        """Drop whatever was appended since."""
+        for name in list(self._file):
+            if name not in place.rows:
+                del self._file[name]
+                continue
+            for dataset in self._file[name].values():
+                dataset.resize(place.rows[name], axis=0)
+        self._digest = place.digest.copy()
+
     def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            part = stack.enter_context(written_aside(self.path))
+            self._file = stack.enter_context(h5py.File(part, "w", libver="v110"))
+            self._write_attributes()
+            stack.push(self._sign)
+            self._finish = stack.pop_all()
         return self
 
     def __exit__(
@@ -183,27 +207,27 @@ class SliceWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.attrs["content_digest"] = self._digest.hexdigest()
-        self._file.close()
-        if kind is None:
-            os.replace(self._part, self.path)
-        else:
-            self._part.unlink(missing_ok=True)
+        self._finish.__exit__(kind, error, trace)
 
-    def _write_attributes(self, provenance: Provenance, parent: Path | None) -> None:
+    def _sign(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._file.attrs["content_digest"] = self._digest.hexdigest()
+
+    def _write_attributes(self) -> None:
         attributes = self._file.attrs
         attributes["schema_version"] = SCHEMA_VERSION
-        attributes["stage"] = provenance.stage
-        attributes["settings"] = provenance.settings
-        attributes["code"] = provenance.code
+        attributes["stage"] = self._provenance.stage
+        attributes["settings"] = self._provenance.settings
+        attributes["code"] = self._provenance.code
         attributes["software"] = json.dumps(
             {"lungaug": __version__, "numpy": np.__version__, "h5py": h5py.__version__},
             sort_keys=True,
         )
-        if parent is not None:
-            attributes["parent"] = os.path.relpath(parent, self.path.parent)
-            with SliceFile(parent) as file:
+        if self._parent is not None:
+            attributes["parent"] = os.path.relpath(self._parent, self.path.parent)
+            with SliceFile(self._parent) as file:
                 attributes["parent_digest"] = file.content_digest
+        attributes["sources"] = json.dumps(self._sources, sort_keys=True)
 
     def _extend(self, group: h5py.Group, name: str, values: NDArray[Any]) -> None:
         if name not in group:

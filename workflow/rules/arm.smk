@@ -23,8 +23,8 @@ rule audit:
         mem_mb=memory(2000),
         runtime=60,
     params:
-        code=code("audit"),
-        settings=settings("audit", crop=CONFIG["rois"]["crop"]),
+        code=code("audit", other_operations(OPERATIONS)),
+        settings=settings("audit", **cutting(GENERATORS)),
     shell:
         "python -m lungaug audit --slices {input.slices} --split {input.split}"
         " --fold {wildcards.fold} --preprocess {input.preprocess}"

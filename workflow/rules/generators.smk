@@ -16,12 +16,15 @@ rule rois:
         "<logs>/{fold}/rois.log",
     benchmark:
         "<benchmarks>/{fold}/rois.tsv"
+    cache: SHARED
     conda:
         "../../envs/imaging.yaml"
     resources:
         mem_mb=memory(2000),
         runtime=60,
     params:
+        # A cache knows jobs by their parameters, not by their wildcards.
+        roles=fold_and_roles,
         code=code("rois"),
         settings=settings("rois"),
     shell:
@@ -44,6 +47,7 @@ rule train_generator:
         "<logs>/{fold}/generators/{generator}/train.log",
     benchmark:
         "<benchmarks>/{fold}/generators/{generator}/train.tsv"
+    cache: SHARED
     conda:
         "../../envs/generation.yaml"
     threads: CONFIG["train_generator"]["torch_threads"]

@@ -21,7 +21,7 @@ rule metalung:
         runtime=60,
     params:
         patients=lambda wildcards: training_patients(wildcards.batch),
-        code=code("metalung"),
+        code=lambda wildcards: code("metalung", other_operations([wildcards.operation])),
         settings=operation_settings,
     shell:
         "python -m lungaug metalung --preprocess {input.preprocess} --operation {wildcards.operation}"

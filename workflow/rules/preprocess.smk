@@ -11,6 +11,7 @@ rule preprocess:
         "<logs>/preprocess/{batch}.log",
     benchmark:
         "<benchmarks>/preprocess/{batch}.tsv"
+    cache: SHARED
     conda:
         "../../envs/imaging.yaml"
     resources:

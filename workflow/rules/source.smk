@@ -1,6 +1,6 @@
 """From the source to slice files: phantom, scan, ingest."""
 
-IS_TABLES = CONFIG["source"]["kind"] == "mendeley"
+KIND = CONFIG["source"]["kind"]
 
 if IS_PHANTOM:
 
@@ -14,6 +14,7 @@ if IS_PHANTOM:
             "<logs>/phantom.log",
         benchmark:
             "<benchmarks>/phantom.tsv"
+        localrule: APART
         conda:
             "../../envs/ingest.yaml"
         resources:
@@ -22,7 +23,6 @@ if IS_PHANTOM:
         params:
             code=code("phantom"),
             settings=settings("phantom"),
-        localrule: APART
         shell:
             "python -m lungaug phantom --output {output.sheet}"
             " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
@@ -38,17 +38,19 @@ checkpoint scan:
         "<logs>/scan.log",
     benchmark:
         "<benchmarks>/scan.tsv"
+    localrule: APART
     conda:
         "../../envs/ingest.yaml"
     resources:
         # A pickle of the published tables is read whole.
-        mem_mb=memory(5000 if IS_TABLES else 1000),
+        mem_mb=memory(5000 if KIND == "mendeley" else 1000),
         runtime=60,
     params:
         tree=source_tree,
         code=code("scan"),
-        settings=settings("scan", kind="mendeley" if IS_TABLES else "dicom"),
-    localrule: APART
+        settings=settings(
+            "scan", kind={"phantom": "dicom", "lidc": "dicom"}.get(KIND, KIND)
+        ),
     shell:
         'python -m lungaug scan --root "$LUNGAUG_SOURCE" --private "$LUNGAUG_PRIVATE"'
         ' --key "$LUNGAUG_KEY" --sheet "$LUNGAUG_SHEET" --masks "$LUNGAUG_MASKS"'
@@ -67,6 +69,8 @@ rule ingest:
         "<logs>/ingest/{batch}.log",
     benchmark:
         "<benchmarks>/ingest/{batch}.tsv"
+    cache: SHARED
+    localrule: APART
     conda:
         "../../envs/ingest.yaml"
     resources:
@@ -77,11 +81,8 @@ rule ingest:
         code=code("ingest"),
         settings=settings(
             "ingest",
-            kind={"phantom": "dicom"}.get(
-                CONFIG["source"]["kind"], CONFIG["source"]["kind"]
-            ),
+            kind={"phantom": "dicom"}.get(KIND, KIND),
         ),
-    localrule: APART
     shell:
         "python -m lungaug ingest --cohort {input.cohort} --batch {wildcards.batch}"
         ' --root "$LUNGAUG_SOURCE" --private "$LUNGAUG_PRIVATE" --key "$LUNGAUG_KEY"'

@@ -11,6 +11,7 @@ checkpoint split:
         "<logs>/split.log",
     benchmark:
         "<benchmarks>/split.tsv"
+    localrule: APART
     conda:
         "../../envs/tables.yaml"
     resources:
@@ -20,7 +21,6 @@ checkpoint split:
         parts=lambda wildcards: published_parts(),
         code=code("split"),
         settings=settings("split"),
-    localrule: APART
     shell:
         "python -m lungaug split --ingest {input.ingest} --cohort {input.cohort}"
         ' --ledger "$LUNGAUG_LEDGER"'

@@ -36,6 +36,8 @@ def read_hu(path: Path, header: Header, isolated: Decode = decode) -> NDArray[np
     Raises:
         UnreadablePixels: they cannot be opened or decoded, or have another size than announced.
     """
+    if header.cut:
+        raise UnreadablePixels(f"unreadable pixels (truncated: {header.cut})")
     stored = (isolated if header.compressed else decode)(path, header.frame)
     if stored.shape != (header.rows, header.columns):
         raise UnreadablePixels(f"pixels of shape {stored.shape} in an image of another size")

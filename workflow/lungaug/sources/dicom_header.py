@@ -18,7 +18,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, BinaryIO
 
 import pydicom
@@ -80,6 +80,7 @@ class Header:
         padding: first and last stored value that is padding.
         lossy: pixels were compressed with loss at some time.
         compressed: pixels are stored as JPEG, JPEG-LS or JPEG 2000.
+        cut: how the file ends before its pixels do; '' for a whole one.
     """
 
     frame: int
@@ -100,6 +101,7 @@ class Header:
     padding: tuple[int, ...] | None
     lossy: bool
     compressed: bool
+    cut: str = ""
 
     def as_list(self) -> list[Any]:
         """The values in order, for JSON."""
@@ -179,8 +181,12 @@ def read_headers(file: BinaryIO, size: int) -> tuple[str, list[Header]]:
             if "MediaStorageSOPClassUID" not in dataset.file_meta and not _says_something(dataset):
                 return "", []
             left = size - file.tell()
-            fault = _not_ct(dataset) or _unusable(dataset) or _incomplete(dataset, left)
-            return (fault, []) if fault else _images(dataset)
+            fault = _not_ct(dataset) or _unusable(dataset)
+            if fault:
+                return fault, []
+            fault, headers = _images(dataset)
+            cut = _cut(dataset, left)
+            return fault, [replace(header, cut=cut) for header in headers] if cut else headers
     except READ_ERRORS as error:
         return f"headers cannot be read ({type(error).__name__})", []
     except OSError as error:
@@ -212,8 +218,8 @@ def _unusable(dataset: Dataset) -> str:
     return ""
 
 
-def _incomplete(dataset: Dataset, left: int) -> str:
-    """Whether the file ends early, as far as its size tells.
+def _cut(dataset: Dataset, left: int) -> str:
+    """How the file ends early, as far as its size tells; '' if it does not.
 
     Args:
         dataset: its headers.
@@ -223,14 +229,14 @@ def _incomplete(dataset: Dataset, left: int) -> str:
     if syntax == DeflatedExplicitVRLittleEndian:
         return ""
     if left <= 0:
-        return "truncated: no pixel data"
+        return "no pixel data"
     if not syntax.is_transfer_syntax or syntax.is_compressed:
         return ""
     n_pixels = _integer(dataset, "Rows", 0) * _integer(dataset, "Columns", 0)
     n_bytes = n_pixels * math.ceil((_integer(dataset, "BitsAllocated") or 16) / 8)
     expected = n_bytes * (_integer(dataset, "NumberOfFrames") or 1)
     found = left - (8 if syntax == ImplicitVRLittleEndian else 12)  # after the tag
-    return f"truncated: {found} of {expected} bytes of pixels" if found < expected else ""
+    return f"{found} of {expected} bytes of pixels" if found < expected else ""
 
 
 def _transfer_syntax(dataset: Dataset) -> UID:

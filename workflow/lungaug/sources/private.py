@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
+
+from lungaug.aside import written_aside
 
 
 class PrivateFile:
@@ -16,14 +19,16 @@ class PrivateFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
 
     def __enter__(self) -> TextIO:
         private_folder(self._path.parent)
-        self._part.unlink(missing_ok=True)
-        handle = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self._file = os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape", newline="")
-        return self._file
+        with ExitStack() as stack:
+            part = stack.enter_context(written_aside(self._path))
+            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            text = open(handle, "w", encoding="utf-8", errors="surrogateescape", newline="")
+            file = stack.enter_context(text)
+            self._finish = stack.pop_all()
+        return file
 
     def __exit__(
         self,
@@ -31,11 +36,7 @@ class PrivateFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
-        if kind is None:
-            os.replace(self._part, self._path)
-        else:
-            self._part.unlink(missing_ok=True)
+        self._finish.__exit__(kind, error, trace)
 
 
 def private_folder(path: Path) -> None:

@@ -132,7 +132,8 @@ def order(patient: str, name: str, images: Sequence[Image]) -> tuple[Series, lis
     """Order the images of one series and look for its faults.
 
     Images of another size or orientation than most are left out, and so are images at the position
-    of another one; the first by instance number, then by path, stays.
+    of another one; the first by instance number, then by path, stays, but no cut one beside a
+    whole one.
     """
     images = sorted(images, key=_acquisition_order)
     rejections: list[Rejection] = []
@@ -248,7 +249,11 @@ def _without_duplicates(
         return list(range(len(images))), []
     kept: list[int] = []
     twice: list[int] = []
-    for i in sorted(range(len(images)), key=lambda i: (round(z_mm[i] / SAME_POSITION_MM), i)):
+    places = [round(z / SAME_POSITION_MM) for z in z_mm]
+    whole_first = [
+        (place, bool(image.header.cut)) for place, image in zip(places, images, strict=True)
+    ]
+    for i in sorted(range(len(images)), key=lambda i: (*whole_first[i], i)):
         taken = bool(kept) and z_mm[i] - z_mm[kept[-1]] < SAME_POSITION_MM
         (twice if taken else kept).append(i)
     return kept, twice

@@ -29,7 +29,7 @@ from lungaug.sources.mendeley import KeptRows
 from lungaug.sources.plan import PatientPlan, PlannedSeries, PlannedSlice, locate, read_plans
 from lungaug.store import Provenance, SliceWriter, StorageSettings, empty_slices
 
-REJECTED_COLUMNS = ("file", "reason")
+REJECTED_COLUMNS = ("file", "patient", "reason")
 NODULE_COLUMNS = (
     "patient", "series", "nodule", "n_readers", "diameter_mm", "n_slices", "kind", "z_mm",
     "n_missing",
@@ -64,7 +64,9 @@ class Settings:
         exclusiveMinimum=0,
     )  # fmt: skip
     on_bad_input: Literal["stop", "skip"] = setting(
-        "stop", "what an unreadable image or mask does: stop the run, or become a rejected row"
+        "stop",
+        "what an unreadable image or mask does: stop the run, or leave its patient out, who "
+        "becomes a row among the rejected",
     )
 
 
@@ -74,17 +76,30 @@ class _Report:
 
     names: Pseudonyms
     stop: bool
+    refused: list[dict[str, str]] = field(default_factory=list)  # of the patient at hand
     rejected: list[dict[str, str]] = field(default_factory=list)
     nodules: list[dict[str, Any]] = field(default_factory=list)
 
     def refuse(self, name: str, error: InputError) -> None:
+        """Stop, or note it: the patient of a refused file is left out."""
         file = self.names.file(name)
         if self.stop:
             raise InputError(
                 f"file {file}: {error}; its path is in files.tsv of the private folder; repair or "
                 "remove it, or set ingest.on_bad_input: skip"
             ) from error
-        self.rejected.append({"file": file, "reason": str(error)})
+        self.refused.append({"file": file, "reason": str(error)})
+
+    def leave_out(self, plan: PatientPlan) -> None:
+        """A row for each refused file of a patient, of whom no slice is kept."""
+        count = _counted(sum(len(series.slices) for series in plan.series), "slice")
+        for row in self.refused:
+            reason = f"{row['reason']}; its patient is left out with {count}"
+            self.rejected.append({**row, "patient": plan.patient, "reason": reason})
+        log.warning(
+            "%s: left out with %s, of %s that cannot be used",
+            plan.patient, count, _counted(len(self.refused), "file"),
+        )  # fmt: skip
 
 
 def run(
@@ -112,7 +127,7 @@ def run(
             slice's ``diameter_mm`` is the largest Feret diameter of a nodule on that slice, 0
             without one, NaN where nobody looked for nodules. In a series with masks or contours,
             slices without them are taken to hold none.
-        rejected: files that could not be used, with the reason.
+        rejected: files that could not be used, with the patient who is left out and the reason.
         nodules: one row a nodule, over all slices; ``n_missing`` counts outlines whose slice is
             not among the images.
         key: the key of the pseudonyms.
@@ -213,13 +228,26 @@ class _Job:
     writer: SliceWriter
 
     def add(self, plan: PatientPlan) -> None:
+        """Append a patient's slices and nodules, or none of them: a gap would look like lung."""
+        start = self.writer.place()
+        self.report.refused.clear()
+        nodules = self.append(plan)
+        if self.report.refused:
+            self.writer.go_back(start)
+            self.report.leave_out(plan)
+        else:
+            self.report.nodules += nodules
+
+    def append(self, plan: PatientPlan) -> list[dict[str, Any]]:
+        """Append what can be read of a patient; the rows of the nodules."""
         marks = [self.images.marks(series) for series in plan.series]
         lung_rads = _class(plan, marks, self.settings)
         if lung_rads == "LR1" and not any(one.known for one in marks):
-            marks = [Marks(known=True, lost=one.lost) for one in marks]
+            marks = [Marks(known=True) for _ in marks]
         n_slices = 0
+        rows: list[dict[str, Any]] = []
         for series, marked in zip(plan.series, marks, strict=True):
-            for read in self.blocks(series, marked):
+            for read in self.blocks(series):
                 slices = _rows(read, marked)
                 slices["patient"] = plan.patient.encode()
                 slices["series"] = series.series.encode()
@@ -227,18 +255,19 @@ class _Job:
                 hu = np.stack([image for _, image in read])
                 self.writer.append(slices, hu=hu, nodule=_labels(read, marked))
                 n_slices += len(read)
-            self.report.nodules += _nodule_rows(plan.patient, series.series, marked)
+            rows += _nodule_rows(plan.patient, series.series, marked)
         n_nodules = sum(n.kind == "nodule" for one in marks for n in one.nodules)
         if n_nodules and lung_rads == "LR1":
             log.warning("%s: the sheet says LR1, but nodules are marked", plan.patient)
         counts = f"{_counted(n_slices, 'slice')}, {_counted(n_nodules, 'nodule')}"
-        log.info("%s: %s, Lung-RADS %s", plan.patient, counts, lung_rads or "unknown")
+        if not self.report.refused:
+            log.info("%s: %s, Lung-RADS %s", plan.patient, counts, lung_rads or "unknown")
+        return rows
 
-    def blocks(self, series: PlannedSeries, marks: Marks) -> Iterator[list[Read]]:
+    def blocks(self, series: PlannedSeries) -> Iterator[list[Read]]:
         """What can be read of a series, a few slices at a time."""
-        planned = [one for one in series.slices if one.index not in marks.lost]
-        for start in range(0, len(planned), SLICES_AT_ONCE):
-            read = list(self.readable(planned[start : start + SLICES_AT_ONCE]))
+        for start in range(0, len(series.slices), SLICES_AT_ONCE):
+            read = list(self.readable(series.slices[start : start + SLICES_AT_ONCE]))
             if read:
                 yield read
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import random
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from lungaug.aside import remove_parts, written_aside
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Checkpoint:
 
     def load(self) -> dict[str, Any] | None:
         """The state of a training to go on with, its generators set; None: start afresh."""
-        self._remove_halves()
+        remove_parts(self.path)
         if not self.path.is_file():
             return None
         try:
@@ -59,26 +60,15 @@ class Checkpoint:
         return dict(stored["state"])
 
     def remove(self) -> None:
-        self._remove_halves()
+        remove_parts(self.path)
         self.path.unlink(missing_ok=True)
-
-    def _remove_halves(self) -> None:
-        """What a process left that was killed while it wrote."""
-        for part in self.path.parent.glob(f".{self.path.name}.*.part"):
-            part.unlink(missing_ok=True)
 
 
 def save_tensors(path: Path, stored: Mapping[str, Any]) -> None:
     """``torch.save``, aside and renamed; the same values give the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        # An open file, since torch writes the name of a path into what it saves.
-        with part.open("wb") as file:
-            torch.save(dict(stored), file)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    # An open file, since torch writes the name of a path into what it saves.
+    with written_aside(path) as part, part.open("wb") as file:
+        torch.save(dict(stored), file)
 
 
 def seed_generators(seed: int) -> None:
