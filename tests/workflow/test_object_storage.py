@@ -143,7 +143,7 @@ def test_the_profile_asks_for_gpus_by_maker(
     monkeypatch.setitem(os.environ, "KUBECONFIG", "nowhere")
     copy = Copy.of_repository(tmp_path)
     path = "results/stored/fixed/segmentation/none/unet/seed0/model.pt"
-    planned = copy.snakemake(path, *PODS, "--dry-run", config="stored")
+    planned = copy.snakemake(path, *PODS, "--dry-run", "--config", "device=cuda", config="stored")
     assert planned.status == 0, planned.output
     training = planned.output.split("rule train_segmenter:")[1].split("\n\n")[0]
     assert "gpu=1" in training
