@@ -5,15 +5,17 @@ import hashlib
 import json
 import shutil
 
+from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
 from snakemake.io import _IOFile
 from snakemake.logging import logger
 from snakemake.settings.types import SharedFSUsage
 
-from lungaug import configuration, grid, records, roster, runs, staleness
+from lungaug import configuration, grid, records, replanning, roster, runs, staleness
 from lungaug.errors import SettingError, StorageError
 
 _IOFile.checksum = staleness.remembered(_IOFile.checksum)
+DAG.update_needrun = replanning.afresh(DAG.update_needrun)
 
 # Jobs share no files with this process: they have the sources, what they declare by way of object
 # storage, and nothing else. So what needs the source or the private folder runs in this process.

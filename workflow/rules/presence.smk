@@ -31,7 +31,7 @@ if CONFIG["presence"]:
         resources:
             mem_mb=memory(6000),
             runtime=720,
-            gpu=training_gpus(CONFIG["train_presence"]),
+            gpu=lambda wildcards: training_gpus(CONFIG["train_presence"]),
         params:
             online=lambda wildcards: "yes" if ARMS[wildcards.arm].online else "no",
             # They are built on the encoder of a U-Net.
