@@ -10,7 +10,9 @@ min_version("9.27")
 
 LIBRARY = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(LIBRARY))
-os.environ.update(PYTHONPATH=str(LIBRARY))
+os.environ.update(LUNGAUG_LIBRARY=str(LIBRARY))
+# Not through the environment: with conda Snakemake takes PYTHONPATH out of that of the jobs.
+shell.prefix('set -euo pipefail; export PYTHONPATH="$LUNGAUG_LIBRARY"; ')
 
 
 # A configuration of one's own stands alone: nothing of the demo's leaks into it.

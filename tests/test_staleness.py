@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from lungaug.staleness import code_hash, fingerprint, import_closure, remembered, text_hash
+from lungaug.staleness import ROOT, code_hash, fingerprint, hashed_once, import_closure, text_hash
 
 
 @pytest.fixture
@@ -169,7 +171,7 @@ class WatchedFile:
 
 
 def test_a_checksum_is_remembered_until_the_file_changes(tmp_path: Path) -> None:
-    answer = remembered(WatchedFile.checksum)
+    answer = hashed_once(WatchedFile.checksum)
     file = WatchedFile(tmp_path / "slices.h5")
     assert asyncio.run(answer(file, 10)) is None
     file.path.write_text("one", encoding="utf-8")
@@ -185,7 +187,7 @@ def test_a_checksum_is_remembered_until_the_file_changes(tmp_path: Path) -> None
 
 
 def test_checksums_in_object_storage_are_left_to_it(tmp_path: Path) -> None:
-    answer = remembered(WatchedFile.checksum)
+    answer = hashed_once(WatchedFile.checksum)
     file = WatchedFile(tmp_path / "slices.h5")
     file.is_storage = True
     file.path.write_text("one", encoding="utf-8")
@@ -196,3 +198,37 @@ def test_checksums_in_object_storage_are_left_to_it(tmp_path: Path) -> None:
 def test_snakemake_has_the_method_that_is_replaced() -> None:
     io = pytest.importorskip("snakemake.io")
     assert asyncio.iscoroutinefunction(io._IOFile.checksum)
+
+
+def test_what_was_read_of_modules_is_remembered_by_their_text(
+    library: Path, tmp_path: Path
+) -> None:
+    """Another process takes over what it finds, whatever else the file holds, and nothing old."""
+    folder = tmp_path / "memory"
+    folder.mkdir()
+
+    def hashed(text: str) -> str:
+        command = (
+            "from pathlib import Path\n"
+            "from lungaug import staleness\n"
+            f"staleness.remember(Path({str(folder / 'modules.json')!r}))\n"
+            f"{text}\n"
+            f"print(staleness.code_hash('mask', Path({str(library)!r})))"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(ROOT.parent)}
+        done = subprocess.run(
+            [sys.executable, "-c", command], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    refuse = "def no(*_): raise SystemExit('parsed')\nstaleness._parse = no"
+    first = hashed("")
+    assert first == code_hash("mask", library)
+    assert hashed(refuse) == first
+    edit(library / "imaging" / "shapes.py", "return 2", "return 20")
+    changed = hashed("")
+    assert changed == code_hash("mask", library) != first
+    for content in ("", "[1, 2]", '{"a": 5}'):
+        (folder / "modules.json").write_text(content, encoding="utf-8")
+        assert hashed("") == changed

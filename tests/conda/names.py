@@ -29,6 +29,7 @@ TABLE = (
     Names("tensorboard", "tensorboard", "torch.utils.tensorboard"),
 )
 PYPI = {names.conda: names.pypi for names in TABLE}
+MODULES = {names.conda: names.module for names in TABLE}
 CONDA = {names.module: names.conda for names in TABLE}
 
 

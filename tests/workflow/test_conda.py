@@ -19,7 +19,7 @@ import pytest
 
 from conda import environment, imports, stand_in
 from conda.check import RUNNER
-from conda.names import pypi_name
+from conda.names import MODULES, pypi_name
 from workflow_runs import REPOSITORY, Copy, Run
 
 pytestmark = pytest.mark.slow
@@ -167,8 +167,9 @@ def test_every_package_of_an_environment_is_needed(
     }
     modules = [*sorted(ours), *sorted(late)]
     listed = environment.packages(ENVS / f"{name}.yaml")[1:]
-    named = [pypi_name(package.name) for package in listed]
-    code = [str(machine.python_of(name)), str(WITHOUT), " ".join(modules), " ".join(named)]
+    named = {pypi_name(one.name): MODULES.get(one.name, one.name) for one in listed}
+    pairs = " ".join(f"{package}:{module}" for package, module in named.items())
+    code = [str(machine.python_of(name)), str(WITHOUT), " ".join(modules), pairs]
     run = machine.call("env", f"PYTHONPATH={REPOSITORY / 'workflow'}", *code, cwd=machine.root)
     assert run.status == 0, run.output
     missed = json.loads(next(line for line in run.output.splitlines() if line.startswith("{")))

@@ -7,14 +7,18 @@ nothing but Snakemake.
 from __future__ import annotations
 
 import ast
+import atexit
+import contextlib
 import errno
 import functools
 import hashlib
+import json
 import os
 import stat
+import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 PACKAGE = "lungaug"
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -22,6 +26,7 @@ Checksum = Callable[..., Coroutine[Any, Any, str | None]]
 ROOT = Path(__file__).resolve().parent
 # No name holds it.
 _SEPARATOR = "\0"
+_MODULES_KEPT = 2000
 _NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
@@ -88,7 +93,7 @@ def fingerprint(root: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def remembered(checksum: Checksum) -> Checksum:
+def hashed_once(checksum: Checksum) -> Checksum:
     """Snakemake's checksum of a file, which looks at the file again only when that has changed.
 
     After a job Snakemake hashes all inputs once for each output, and again after the next job that
@@ -155,16 +160,55 @@ def _file_status(path: str) -> os.stat_result | None:
     return status if stat.S_ISREG(status.st_mode) else None
 
 
-class _Module:
-    def __init__(self, path: Path) -> None:
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-        self.imports = frozenset(_imported_names(tree))
-        self.fingerprint = hashlib.sha256(ast.dump(_bare(tree)).encode()).hexdigest()
+class Parsed(NamedTuple):
+    """What is known of a module from its text alone."""
+
+    fingerprint: str
+    imports: tuple[str, ...]
+
+
+_remembered: dict[str, Parsed] = {}
+_parsed: dict[str, Parsed] = {}
+
+
+def remember(file: Path) -> None:
+    """Take over what earlier processes read out of modules, and leave word for later ones at exit.
+
+    To parse all modules takes a second or two, each time that Snakemake starts; a module is known
+    by the digest of its text. A file that cannot be read or written costs that time, nothing else.
+    """
+    with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        _remembered.update(
+            {key: Parsed(text, tuple(names)) for key, (text, names) in found.items()}
+        )
+    atexit.register(_leave_word, file)
+
+
+def _leave_word(file: Path) -> None:
+    if _parsed.keys() <= _remembered.keys():
+        return
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    # Of modules as they were before, some are kept: several working copies come and go.
+    latest = [*_remembered.items(), *_parsed.items()][-_MODULES_KEPT:]
+    with contextlib.suppress(OSError):
+        part.write_text(json.dumps(dict(latest)), encoding="utf-8")
+        os.replace(part, file)
 
 
 @functools.cache
-def _module(path: Path, mtime_ns: int) -> _Module:
-    return _Module(path)
+def _module(path: Path, mtime_ns: int) -> Parsed:
+    text = path.read_bytes()
+    # Syntax trees differ between versions of Python.
+    key = f"{hashlib.sha256(text).hexdigest()}-{sys.version_info.major}.{sys.version_info.minor}"
+    _parsed[key] = _remembered.get(key) or _parse(text, path)
+    return _parsed[key]
+
+
+def _parse(text: bytes, path: Path) -> Parsed:
+    tree = ast.parse(text, filename=str(path))
+    names = tuple(sorted(_imported_names(tree)))
+    return Parsed(hashlib.sha256(ast.dump(_bare(tree)).encode()).hexdigest(), names)
 
 
 def _imported_names(tree: ast.AST) -> set[str]:

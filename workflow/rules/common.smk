@@ -14,7 +14,7 @@ from snakemake.settings.types import SharedFSUsage
 from lungaug import configuration, grid, records, replanning, roster, runs, staleness
 from lungaug.errors import SettingError, StorageError
 
-_IOFile.checksum = staleness.remembered(_IOFile.checksum)
+_IOFile.checksum = staleness.hashed_once(_IOFile.checksum)
 DAG.update_needrun = replanning.afresh(DAG.update_needrun)
 
 # Jobs share no files with this process: they have the sources, what they declare by way of object
@@ -29,6 +29,7 @@ except SettingError as fault:
     sys.exit(f"config: {fault}")
 
 WORKING = Path(".snakemake")
+staleness.remember(WORKING / "lungaug.modules.json")
 if beside := runs.enter(WORKING, alone=workflow.is_main_process):
     logger.warning(beside)
 

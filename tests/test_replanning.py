@@ -1,0 +1,53 @@
+"""What must run is decided without what was decided before; a toy workflow shows why."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from workflow_runs import REPOSITORY, Run
+
+# As here: a training reads the checkpoint's table, a table of scores reads the training only.
+TOY = """
+import sys
+sys.path.insert(0, {library!r})
+from snakemake.dag import DAG
+from lungaug import replanning
+DAG.update_needrun = replanning.afresh(DAG.update_needrun)
+
+rule all:
+    input: "scores"
+
+checkpoint scan:
+    output: "cohort"
+    params: tree=open("tree").read()
+    shell: "cut -c 1 tree > {{output}}"
+
+rule train:
+    input: lambda wildcards: checkpoints.scan.get().output
+    output: "model"
+    shell: "cp {{input}} {{output}}"
+
+rule evaluate:
+    input: "model"
+    output: "scores"
+    shell: "cp {{input}} {{output}}"
+"""
+
+
+def run(folder: Path, tree: str) -> Run:
+    (folder / "tree").write_text(tree, encoding="utf-8")
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--workflow-profile", "none"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return Run(done.returncode, done.stdout + done.stderr)
+
+
+def test_a_checkpoint_that_changes_nothing_reruns_nothing_else(tmp_path: Path) -> None:
+    text = TOY.format(library=str(REPOSITORY / "workflow"))
+    (tmp_path / "Snakefile").write_text(text, encoding="utf-8")
+    runs = [run(tmp_path, tree) for tree in ("1 a", "1 b", "2 b", "2 b")]
+    assert [done.status for done in runs] == [0, 0, 0, 0], runs
+    everything = {"scan": 1, "train": 1, "evaluate": 1}
+    assert [done.jobs for done in runs] == [everything, {"scan": 1}, everything, {}]
+    assert (tmp_path / "scores").read_text(encoding="utf-8") == "2\n"
