@@ -65,6 +65,15 @@ def test_a_full_disk_is_told_with_the_file(tmp_path: Path, error: Exception) -> 
     assert not list(tmp_path.iterdir())
 
 
+def test_a_fault_of_an_input_names_the_input(tmp_path: Path) -> None:
+    fault = PermissionError(errno.EACCES, "Permission denied", "source/image.dcm")
+    with (
+        pytest.raises(StorageError, match=r"^source/image.dcm: permission denied"),
+        written_aside(tmp_path / "b00.h5"),
+    ):
+        raise fault
+
+
 def test_other_faults_pass(tmp_path: Path) -> None:
     def fail() -> None:
         with written_aside(tmp_path / "a.h5"):

@@ -69,6 +69,26 @@ def test_whoever_is_at_work_keeps_the_locks(tmp_path: Path, lock: Path, is_run: 
         assert not lock.exists()
 
 
+def test_locks_of_another_machine_are_left(tmp_path: Path, lock: Path) -> None:
+    """Where a file system locks on each machine for itself, nothing is known of that one."""
+    (tmp_path / "work" / "lungaug.runs").write_text("process 7 on elsewhere, since yesterday")
+    with worker(tmp_path, alone=True) as (_, told):
+        assert told.startswith("the last run in this folder was on another machine (process 7 on")
+        assert lock.exists()
+    lock.unlink()
+    with worker(tmp_path, alone=True) as (_, told):
+        assert told == ""
+
+
+def test_a_lock_that_cannot_be_removed_holds_nobody_up(tmp_path: Path, lock: Path) -> None:
+    lock.unlink()
+    lock.mkdir()  # nobody can unlink a folder
+    with worker(tmp_path, alone=True) as (_, told):
+        assert told == ""
+        with worker(tmp_path, alone=False) as (_, told):
+            assert told == ""
+
+
 def test_jobs_stand_beside_their_run(tmp_path: Path, lock: Path) -> None:
     with worker(tmp_path, alone=True):
         lock.touch()

@@ -56,7 +56,10 @@ def written_aside(path: Path) -> Iterator[Path]:
         told = told_of(error)
         if told is None:
             raise
-        raise StorageError(f"{path}: {told}") from error
+        # What else is opened meanwhile, an input for example, has a name of its own.
+        other = getattr(error, "filename", None)
+        of_part = other is None or str(other) == str(part)
+        raise StorageError(f"{path if of_part else other}: {told}") from error
     finally:
         _discard(part)
 

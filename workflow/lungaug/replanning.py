@@ -26,7 +26,7 @@ def afresh(decide: Decide) -> Decide:
 
     async def decided(dag: Any, *arguments: Any, **options: Any) -> None:
         for job in dag.jobs:
-            if not dag.finished(job) and job not in dag._running:
+            if not dag.finished(job) and not dag.is_running(job):
                 dag.reason(job).clear()
         await decide(dag, *arguments, **options)
 

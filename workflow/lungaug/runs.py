@@ -11,6 +11,7 @@ import fcntl
 import os
 import platform
 import tempfile
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -44,7 +45,9 @@ def enter(folder: Path, alone: bool) -> str:
     try:
         others = _clean_up(file, folder) if alone else ""
         fcntl.flock(file, fcntl.LOCK_SH)
-    except OSError:  # a file system without locks: Snakemake's remain
+    except OSError:  # a file system without locks, or somebody else's: Snakemake's remain
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)
         return ""
     return others
 
@@ -85,10 +88,23 @@ def _clean_up(file: TextIO, folder: Path) -> str:
             f"another run is at work in this folder ({who}), or jobs that it left behind: "
             "wait for it, or stop it, and run the same command again"
         )
+    if locks and (elsewhere := _elsewhere(file)):
+        return (
+            f"the last run in this folder was on another machine ({elsewhere}), and no lock of the "
+            "kernel's tells from here whether it still is at work: once it is not, clear its "
+            "locks with snakemake --unlock"
+        )
     _write(file, "")
     for lock in locks:
         lock.unlink(missing_ok=True)
     return ""
+
+
+def _elsewhere(file: TextIO) -> str:
+    """Who signed, if that was on another machine: some file systems lock on each one for itself."""
+    file.seek(0)
+    who = file.read().strip()
+    return who if who and f" on {platform.node()}," not in who else ""
 
 
 def _write(file: TextIO, text: str) -> None:

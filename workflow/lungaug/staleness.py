@@ -199,10 +199,16 @@ def _leave_word(file: Path) -> None:
 @functools.cache
 def _module(path: Path, mtime_ns: int) -> Parsed:
     text = path.read_bytes()
-    # Syntax trees differ between versions of Python.
-    key = f"{hashlib.sha256(text).hexdigest()}-{sys.version_info.major}.{sys.version_info.minor}"
+    key = f"{hashlib.sha256(text).hexdigest()}-{_reader()}"
     _parsed[key] = _remembered.get(key) or _parse(text, path)
     return _parsed[key]
+
+
+@functools.cache
+def _reader() -> str:
+    """What reads modules: this file, and a version of Python, whose syntax trees differ."""
+    itself = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    return f"{itself}-{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _parse(text: bytes, path: Path) -> Parsed:
