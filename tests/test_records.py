@@ -155,6 +155,24 @@ def test_a_new_run_of_the_job_replaces_the_record() -> None:
     assert not changed()
 
 
+def test_a_colleagues_results_with_their_records_are_not_overwritten_by_ones_own_memory() -> None:
+    shutil.copytree(Path(made("fixed/slices.tsv", "theirs", starttime=0.5)).parent, "aside/fixed")
+    theirs = kept()
+    shutil.copy(Path(RESULTS, records.NAME), "aside")
+    made("fixed/slices.tsv", "mine", params=["'mine'"])
+    assert kept()["fixed/slices.tsv"].making.params == ("'mine'",)
+    shutil.rmtree(RESULTS)
+    shutil.copytree("aside", RESULTS)
+    os.utime(Path(RESULTS, "fixed/slices.tsv"), (1e9, 1e9))
+
+    found = kept()["fixed/slices.tsv"]
+    assert found.making == theirs["fixed/slices.tsv"].making
+    assert found.digest == theirs["fixed/slices.tsv"].digest
+    assert not changed()
+    Path(RESULTS, "fixed/slices.tsv").write_text("neither", encoding="utf-8")
+    assert changed() == {"fixed/slices.tsv"}
+
+
 @pytest.mark.parametrize(
     "record",
     [{"incomplete": True}, {"endtime": None}, {"params": ["lungaug: changed by hand"]}],

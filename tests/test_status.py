@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
+from lungaug import identity, records
 from lungaug.status import telling
+from lungaug.status.memory import recall
 from lungaug.status.plan import Job
 
 
@@ -58,8 +62,55 @@ def test_the_last_line_counts_jobs_and_fresh_files(
     Path("results").mkdir()
     Path("results/scan").touch()
     assert telling.total([job("scan", False)]) == "nothing will run: all 1 files are fresh"
+    gone = [job("scan", False), job("ingest", False)]
+    assert telling.total(gone) == "nothing will run: 1 of 2 files are fresh"
     jobs = [job("scan", False), job("split", own="not made yet")]
     assert telling.total(jobs) == "1 job will run; 1 of 2 files are fresh"
+
+
+def test_a_file_that_is_gone_and_that_no_run_makes_again_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("results").mkdir()
+    Path("results/scan").touch()
+    jobs = [job("scan", False), job("preprocess", False, batch="b01"), job("arm", own="missing")]
+    assert telling.absent(jobs, "results") == [
+        "not there, and not needed: preprocess/b01 (made again only when what follows it is)"
+    ]
+    Path("results/preprocess").mkdir()
+    Path("results/preprocess/b01").touch()
+    assert not telling.absent(jobs, "results")
+
+
+@pytest.mark.parametrize("place", ["weights.pt", "/outside"], ids=["inside", "outside"])
+def test_other_weights_with_an_old_time_make_what_was_made_from_others_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    monkeypatch.chdir(copy)
+    weights = Path(place) if place == "weights.pt" else tmp_path / "weights.pt"
+    weights.write_text("one", encoding="utf-8")
+    model = Path("results/c/model.pt")
+    model.parent.mkdir(parents=True)
+    model.touch()
+    one = f"sha256:{hashlib.sha256(b'one').hexdigest()}"
+    inputs = ((records.portable(str(weights), "results/c"), one),)
+    making = records.Making("train_segmenter", (), inputs, "", "", "", 6)
+    kept = records.Kept(making, 1.0, 2.0, 2, identity.digest(model), identity.stamp(model), noted=0)
+    records.write("results/c", {"model.pt": kept})
+
+    def why() -> str | None:
+        settings = {"train_segmenter": {"network": {"weights": str(weights)}}}
+        return recall("results/c", settings).refusal(str(model))
+
+    assert why() is None
+    weights.write_text("two", encoding="utf-8")
+    os.utime(weights, (1, 1))
+    assert why() == f"made from another {weights} than is there now"
+    weights.unlink()
+    assert why() is None
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,6 +113,24 @@ def finished(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Copy
     run = machine.snakemake(copy)
     assert run.status == 0, run.output
     return copy
+
+
+def logged(copy: Copy) -> Run:
+    """What the last run of a copy wrote of its jobs; the terminal shows progress instead."""
+    latest = max((copy.root / ".snakemake" / "log").glob("*.log"))
+    return Run(0, latest.read_text(encoding="utf-8"))
+
+
+def test_a_stages_yaml_reruns_the_rules_of_that_environment(
+    machine: Machine, finished: Copy, tmp_path: Path
+) -> None:
+    copy = finished.clone(tmp_path / "repository")
+    with (copy.root / "envs" / "report.yaml").open("a", encoding="utf-8") as file:
+        file.write("# a thought\n")
+    run = machine.snakemake(copy)
+    assert run.status == 0, run.output
+    assert logged(copy).jobs == Counter(figures=1, score_figures=1, report=1)
+    assert "Nothing to be done" in machine.snakemake(copy).output
 
 
 @pytest.fixture(scope="module")

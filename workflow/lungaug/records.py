@@ -30,6 +30,9 @@ MEMORY = Path(".snakemake")
 REFUSED = "lungaug: "
 """How the only parameter of a record starts that was written to have its file made again."""
 
+ELSEWHERE = ("./", "outside:")
+"""How the paths in records start that are not below the results."""
+
 _SAME_TIME = 1e-3
 """Seconds. Snakemake records an output's time when its job ends; later, somebody changed it."""
 
@@ -100,6 +103,9 @@ def keep(results: str, memory: Path = MEMORY) -> None:
 def collected(results: str, known: Mapping[str, Kept], memory: Path = MEMORY) -> dict[str, Kept]:
     """The known records, with what Snakemake recorded since in their place.
 
+    Where a file is no more the one that Snakemake recorded here, but still the one of its known
+    record, that record stays: results and records came together from elsewhere.
+
     Args:
         results: folder of one cohort, as the workflow names it.
         known: records by path below ``results``.
@@ -117,9 +123,18 @@ def collected(results: str, known: Mapping[str, Kept], memory: Path = MEMORY) ->
             entries[name] = replace(entries[name], noted=noted)
         elif record is not None and Path(results, name).exists():
             new[Path(results, name)] = {**record, "name": name, "noted": noted}
-    found = identity.digests(path for path, record in new.items() if _untouched(path, record))
+    untouched = {path for path, record in new.items() if _untouched(path, record)}
+    read_anew = (p for p, record in new.items() if p in untouched or _digest(known, record))
+    found = identity.digests(read_anew)
     for path, record in new.items():
-        entries[record["name"]] = _kept(results, path, record, found.get(path, ""))
+        name, digest = record["name"], found.get(path, "")
+        if path in untouched:
+            entries[name] = _kept(results, path, record, digest)
+        elif digest and digest == _digest(known, record):
+            stamp = identity.stamp(path)
+            entries[name] = replace(known[name], stamp=stamp, noted=record["noted"])
+        else:
+            entries[name] = _kept(results, path, record, "")
     return entries
 
 
@@ -191,7 +206,7 @@ def local(path: str, results: str, outside: Mapping[str, str]) -> str:
     """
     if path in outside:
         return outside[path]
-    if path.startswith(("./", "outside:")):
+    if path.startswith(ELSEWHERE):
         return path.removeprefix("./")
     return f"{results}/{path}"
 
@@ -261,6 +276,11 @@ def _loaded(file: Path) -> dict[str, Any] | None:
 def _is_of(record: Mapping[str, Any], kept: Kept | None) -> bool:
     times = (record["starttime"], record["endtime"])
     return kept is not None and times == (kept.started, kept.ended)
+
+
+def _digest(known: Mapping[str, Kept], record: Mapping[str, Any]) -> str:
+    before = known.get(record["name"])
+    return before.digest if before else ""
 
 
 def _untouched(path: Path, record: Mapping[str, Any]) -> bool:

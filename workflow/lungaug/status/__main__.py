@@ -1,7 +1,7 @@
 """``python -m lungaug.status``: what a run would do and why; with ``--adopt``, make it so.
 
-Other arguments are those of ``snakemake`` (``--configfile``, targets, profiles), which is asked
-what it would run, and which runs it after ``--adopt``.
+Targets and the arguments of ``snakemake`` that say what the workflow is (``--configfile``,
+``--config``, profiles, ``--sdm``) count; those that say what to run of it (``--forcerun``) do not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def tell(given: Sequence[str], adopting: bool) -> list[str]:
     """The lines to print, after Snakemake's memory was written anew where that is wanted."""
     with plan.workflow(given) as flow:
-        memory = recall(flow.globals["RESULTS"])
+        memory = recall(flow.globals["RESULTS"], flow.globals["CONFIG"])
         recalled = plan.build_recalled(flow, memory, lock=adopting)
         jobs = plan.jobs(flow, memory)
         said = _told(flow, memory, jobs)
@@ -51,6 +51,7 @@ def _told(flow: plan.Workflow, memory: Memory, jobs: Sequence[plan.Job]) -> list
     checkpoints = [rule.name for rule in flow.rules if rule.is_checkpoint]
     said = telling.lines(jobs)
     said += telling.open_end(jobs, checkpoints)
+    said += telling.absent(jobs, memory.results)
     said += telling.losses(jobs, flow.globals["PRIVATE"], memory.results)
     if not memory.headers:
         said.append("the headers of slice files were not read: h5py is not installed here")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +15,7 @@ from snakemake.persistence import MetadataRecord
 
 from lungaug import identity, records
 from lungaug.records import Kept
-from lungaug.status import witness
+from lungaug.status import witness, words
 
 CHANGED = "changed by hand since it was made"
 UNKNOWN = "not in the records: made by an unknown run"
@@ -31,12 +33,14 @@ class Memory:
         entries: records by path below it.
         refused: why a file is not what its record says, by path below ``results``.
         headers: whether the headers of slice files could be read.
+        outside: texts in the settings, paths elsewhere among them, by the form that records hold.
     """
 
     results: str
     entries: Mapping[str, Kept]
     refused: Mapping[str, str]
     headers: bool
+    outside: Mapping[str, str]
 
     def name(self, path: str) -> str | None:
         """The path below the results, or none for a file elsewhere."""
@@ -53,14 +57,23 @@ class Memory:
         return self.refused.get(name)
 
 
-def recall(results: str) -> Memory:
-    """Read the records, bring what Snakemake knows to them, and look at every file."""
+def recall(results: str, settings: Mapping[str, Any]) -> Memory:
+    """Read the records, bring what Snakemake knows to them, and look at every file.
+
+    Args:
+        results: folder of one cohort, as the workflow names it.
+        settings: the configuration, which names the inputs that lie elsewhere.
+    """
     known = records.collected(results, records.read(results))
     entries, changed = records.still(results, known)
     refused = dict.fromkeys(changed, CHANGED)
     sound = {name: kept for name, kept in entries.items() if name not in refused}
     refused.update(witness.disagreements(results, sound))
-    return Memory(results, entries, refused, witness.can_read())
+    named = {records.portable(text, results): text for text in _strings(settings)}
+    outside = {held: text for held, text in named.items() if held.startswith(records.ELSEWHERE)}
+    for name, why in _of_other_inputs(sound, outside).items():
+        refused.setdefault(name, why)
+    return Memory(results, entries, refused, witness.can_read(), outside)
 
 
 class Recalled:
@@ -74,8 +87,6 @@ class Recalled:
         self._persistence = workflow.persistence
         self._own = self._persistence._read_record
         self._software_changed = self._persistence._software_stack_changed
-        strings = _strings(workflow.globals["CONFIG"])
-        self._outside = {records.portable(text, memory.results): text for text in strings}
 
     def install(self) -> None:
         """Have Snakemake ask here, and see the times at which files were made."""
@@ -104,7 +115,7 @@ class Recalled:
         if why is not None:
             return refusal(why)
         kept = self.memory.entries.get(name)
-        if kept is None or (own and (own.starttime, own.endtime) == (kept.started, kept.ended)):
+        if kept is None or _is_of(own, kept):
             return own
         return self.restored(kept)
 
@@ -112,7 +123,7 @@ class Recalled:
         """A record as Snakemake would have written it here and now."""
         making = kept.making
         inputs = {
-            records.local(path, self.memory.results, self._outside): checksum
+            records.local(path, self.memory.results, self.memory.outside): checksum
             for path, checksum in making.inputs
         }
         return MetadataRecord(
@@ -134,7 +145,7 @@ class Recalled:
             return False
         kept = self.memory.entries.get(self.memory.name(str(file)) or "")
         own = self._own(str(file))
-        if kept is None or own is not None:
+        if kept is None or _is_of(own, kept):
             return True
         hashes = {kept.making.software, self._persistence._software_stack_hash(job)}
         same = kept.making.environment == records.text_digest(self._persistence._conda_env(job))
@@ -192,6 +203,10 @@ def refusal(why: str) -> MetadataRecord:
     )
 
 
+def _is_of(own: MetadataRecord | None, kept: Kept) -> bool:
+    return own is not None and (own.starttime, own.endtime) == (kept.started, kept.ended)
+
+
 def unrecorded(memory: Memory, folders: set[str]) -> list[str]:
     """Files below the results that no record names.
 
@@ -212,6 +227,31 @@ def unrecorded(memory: Memory, folders: set[str]) -> list[str]:
         paths = (os.path.join(folder, name) for name in names if not name.startswith("."))
         found += [p for p in paths if p != f"{memory.results}/{records.NAME}"]
     return sorted(path for path in found if memory.name(path) not in memory.entries)
+
+
+def _of_other_inputs(entries: Mapping[str, Kept], outside: Mapping[str, str]) -> dict[str, str]:
+    """Which outputs were made from another file than now lies at a path of the settings."""
+    checksum = functools.cache(_checksum)
+    found = {}
+    for name, kept in entries.items():
+        others = [
+            outside[path]
+            for path, recorded in kept.making.inputs
+            if recorded and path in outside and checksum(outside[path], recorded) != recorded
+        ]
+        if others:
+            found[name] = f"made from another {words.listed(others)} than is there now"
+    return found
+
+
+def _checksum(path: str, recorded: str) -> str:
+    """A file's checksum in the form of a recorded one, which is given back for no file."""
+    algorithm, _, _ = recorded.rpartition(":")
+    if not Path(path).is_file():
+        return recorded
+    with Path(path).open("rb") as file:
+        value = hashlib.file_digest(file, algorithm or "sha256").hexdigest()
+    return f"{algorithm}:{value}" if algorithm else value
 
 
 def _strings(value: Any) -> Iterator[str]:

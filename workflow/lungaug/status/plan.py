@@ -53,6 +53,8 @@ class Job:
 def workflow(arguments: Sequence[str]) -> Iterator[Workflow]:
     """The workflow that ``snakemake`` with these arguments would run, read and checked.
 
+    What is not handed on below (``--forcerun``, ``--until``, storage) changes nothing.
+
     Raises:
         SystemExit: Snakemake refuses it; it has said why.
     """

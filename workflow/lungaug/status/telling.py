@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from lungaug.status import words
 from lungaug.status.plan import Job
 
 NAMED = 3
@@ -29,9 +30,25 @@ def total(jobs: Sequence[Job]) -> str:
     fresh = [path for job in jobs if not job.runs for path in job.outputs if Path(path).exists()]
     number = sum(job.runs for job in jobs)
     files = sum(len(job.outputs) for job in jobs)
-    if not number:
-        return f"nothing will run: all {len(fresh)} files are fresh"
-    return f"{_jobs(number)} will run; {len(fresh)} of {files} files are fresh"
+    if number:
+        return f"{_jobs(number)} will run; {len(fresh)} of {files} files are fresh"
+    which = f"all {files}" if len(fresh) == files else f"{len(fresh)} of {files}"
+    return f"nothing will run: {which} files are fresh"
+
+
+def absent(jobs: Sequence[Job], results: str) -> list[str]:
+    """Files that are not there and that no run of these jobs makes again."""
+    gone = [
+        path.removeprefix(f"{results}/")
+        for job in jobs
+        if not job.runs
+        for path in job.outputs
+        if not Path(path).exists()
+    ]
+    if not gone:
+        return []
+    names = words.listed(gone)
+    return [f"not there, and not needed: {names} (made again only when what follows it is)"]
 
 
 def open_end(jobs: Sequence[Job], checkpoints: Iterable[str]) -> list[str]:

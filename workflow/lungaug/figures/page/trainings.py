@@ -10,7 +10,7 @@ import pandas as pd
 
 from lungaug.cohort import read_table
 from lungaug.evaluation.scores import arm_order
-from lungaug.evaluation.trainings import Training, training_of
+from lungaug.evaluation.trainings import Training
 from lungaug.figures.page.curves import Panel, panels, shared_axes
 from lungaug.figures.page.tables import Table, shown, thinned
 from lungaug.figures.quantities import NO_CURVE
@@ -178,8 +178,3 @@ def _classifier(path: Path) -> str:
 
 def _title(training: Training) -> str:
     return f"{training.segmenter}, {training.arm}, {training.fold}, seed {training.seed}"
-
-
-def of_paths(paths: list[Path]) -> dict[Training, Path]:
-    """The histories of segmenters by training."""
-    return {training_of(path): path for path in sorted(paths)}
