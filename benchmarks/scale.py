@@ -37,7 +37,7 @@ class Setup(NamedTuple):
         return f"{self.n_patients} patients, {self.n_batches} batches, {division}"
 
 
-SETUPS = (Setup(1000, 16, 0), Setup(1000, 64, 0), Setup(5000, 16, 0), Setup(5000, 64, 5))
+SETUPS = (Setup(1000, 16, 0), Setup(1000, 64, 0), Setup(5000, 64, 0), Setup(5000, 128, 0))
 
 
 def scale(setups: Sequence[Setup] = SETUPS) -> Iterator[Row]:

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from workflow_runs import Copy, Run
 
@@ -83,6 +85,26 @@ class Going:
         self.process.wait(TIMEOUT_S)
         self.mark.unlink(missing_ok=True)
 
+    def kill_alone(self) -> None:
+        """KILL to Snakemake; its jobs go on."""
+        self.process.kill()
+        self.process.wait(TIMEOUT_S)
+
+    def wait_for_jobs(self) -> None:
+        """Until the jobs that it left behind have ended."""
+        end = time.monotonic() + TIMEOUT_S
+        while self._left():
+            assert time.monotonic() < end, "a job goes on without end"
+            time.sleep(0.05)
+
+    def _left(self) -> bool:
+        for process in psutil.process_iter(["status"]):
+            with suppress(ProcessLookupError):
+                mine = os.getpgid(process.pid) == self.process.pid
+                if mine and process.info["status"] != psutil.STATUS_ZOMBIE:
+                    return True
+        return False
+
     def let_go(self) -> None:
         self.mark.unlink()
 
@@ -126,7 +148,8 @@ def going(copy: Copy, *arguments: str, config: str, hold_at: str = "") -> Iterat
     try:
         yield run
     finally:
-        if process.poll() is None:
+        # Jobs may go on without their run.
+        if process.poll() is None or run._left():
             run.kill_all()
 
 

@@ -19,9 +19,10 @@ BLOCK = re.compile(r"```(python|diff|sh)\n(.*?)```", re.DOTALL)
 
 
 def sections() -> dict[str, str]:
-    """Text by title."""
+    """Text by title; that on stages tells where things go, without an example."""
     parts = re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]
-    return {part.partition("\n")[0]: part for part in parts}
+    found = {part.partition("\n")[0]: part for part in parts}
+    return {title: text for title, text in found.items() if title != "A stage"}
 
 
 def steps(section: str) -> Iterator[tuple[str, str, str]]:

@@ -48,10 +48,13 @@ def test_header_says_what_the_file_says(tmp_path: Path) -> None:
     [
         ({"Modality": "MR"}, "not CT: modality MR"),
         ({"Modality": "J SMITH"}, "not CT: modality unknown"),
-        ({"Modality": None, "SOPClassUID": None}, "not CT: neither Modality nor SOPClassUID"),
+        (
+            {"Modality": None, "SOPClassUID": None},
+            "headers are damaged (not CT: neither Modality nor SOPClassUID",
+        ),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localiser"),
         ({"SamplesPerPixel": 3}, "colour image"),
-        ({"Rows": None}, "missing tag: Rows"),
+        ({"Rows": None}, "headers are damaged (missing tag: Rows"),
         ({"RescaleSlope": None}, "missing tag: RescaleSlope"),
         ({"RescaleIntercept": ""}, "missing tag: RescaleSlope or RescaleIntercept"),
         ({"RescaleType": "US"}, "values are no HU"),
@@ -84,6 +87,39 @@ def test_truncated_anywhere(tmp_path: Path, share: float) -> None:
     path.write_bytes(data[: int(len(data) * share)])
     found = look(path)
     assert found.fault or found.headers[0].cut
+
+
+def test_cut_anywhere_in_the_headers_is_damage(tmp_path: Path) -> None:
+    data = write(tmp_path / "a" / "x.dcm", ct_dataset()).read_bytes()
+    for n in range(len(data)):
+        (tmp_path / "a" / f"{n}.dcm").write_bytes(data[:n])
+    found = update_index(tmp_path / "a", tmp_path / "index.tsv")
+    assert [e.path for e in found if e.kind != "damaged" and not e.headers] == []
+    assert sum(e.kind == "damaged" for e in found) > 500
+
+
+@pytest.mark.parametrize("start", range(0, 720, 48))
+def test_zeros_in_the_headers_are_seen(tmp_path: Path, start: int) -> None:
+    path = write(tmp_path / "a" / "x.dcm", ct_dataset())
+    data = path.read_bytes()
+    path.write_bytes(data[:start] + bytes(256) + data[start + 256 :])
+    assert look(path).kind == "damaged"
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"Modality": "MR"},
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "RescaleSlope": None},
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66", "Rows": None, "PixelData": None},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "PixelData": None},
+        {"RescaleSlope": None},
+        {"RescaleType": "US"},
+    ],
+)
+def test_what_is_no_ct_is_not_damaged(tmp_path: Path, tags: dict[str, object]) -> None:
+    found = look(write(tmp_path / "a" / "x.dcm", ct_dataset(**tags)))
+    assert (found.kind, bool(found.fault)) == ("image", True)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from lungaug.errors import FileFormatError
 from lungaug.sources.dicom_header import Header
 from lungaug.sources.plan import (
+    DamagedFile,
     PatientPlan,
     PlannedFile,
     PlannedSeries,
@@ -47,7 +48,8 @@ def plan(patient: str = "p1") -> PatientPlan:
     masked = PlannedSlice(PlannedFile("a/1", "d1"), HEADER, 0, -2.5, PlannedFile("masks:m", "d2"))
     bare = replace(masked, file=PlannedFile("a/\udcff", "d3"), index=1, mask=None)
     series = PlannedSeries("s1", (masked, bare), (PlannedFile("a/x.xml", "d4"),))
-    return PatientPlan(patient, "LR2", (series,))
+    damaged = DamagedFile(PlannedFile("a/3", "d5"), "empty file")
+    return PatientPlan(patient, "LR2", (series,), (damaged,))
 
 
 def test_line_and_back() -> None:
@@ -56,7 +58,7 @@ def test_line_and_back() -> None:
 
 def test_digest_changes_with_the_content_of_a_file() -> None:
     line = plan().line()
-    assert len({digest_of(line), digest_of(line.replace("d4", "d5")), digest_of(line)}) == 2
+    assert len({digest_of(line), digest_of(line.replace("d4", "d6")), digest_of(line)}) == 2
 
 
 def test_write_and_read(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,41 @@ def test_a_file_cut_in_its_pixels_counts_unless_a_whole_one_is_there(cohort: Coh
     with cohort.run() as file:
         assert len(file) == 4
     assert len(cohort.table("scan.rejected.tsv")) == 1
+
+
+@pytest.mark.parametrize(
+    ("length", "zeros", "reason"),
+    [
+        (0, 0, "empty file"),
+        (0, 1200, "not a DICOM file, in spite of its name"),
+        (300, 0, "headers end early (not CT"),
+        (600, 0, "headers end early (missing tag"),
+        (140, 1000, "headers "),
+    ],
+)
+def test_a_damaged_header_costs_its_patient(
+    cohort: Cohort, length: int, zeros: int, reason: str
+) -> None:
+    write_series(cohort.root / "two", 5, patient_id="Q", series=2)
+    (cohort.root / "two" / "README.txt").write_text("not refused")
+    path = sorted((cohort.root / "two").glob("*.dcm"))[2]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:length] + bytes(zeros))
+    cohort.scan()
+    pattern = rf"file f[0-9a-f]{{12}}: {re.escape(reason)}.*; its path is in files.tsv"
+    with pytest.raises(InputError, match=pattern):
+        cohort.ingest()
+    with cohort.ingest(on_bad_input="skip") as file:
+        assert len(file) == 4
+    (row,) = cohort.table("rejected.tsv")
+    assert row["patient"] == Pseudonyms(load_or_create_key(cohort.folder / "key")).patient("Q")
+    assert row["reason"].startswith(reason)
+    assert row["reason"].endswith("; its patient is left out with 4 slices")
+    paths = {row["file"]: row["path"] for row in cohort.table("private/files.tsv")}
+    assert paths[row["file"]] == f"two/{path.name}"
+    path.write_bytes(whole)
+    with cohort.run() as file:
+        assert len(file) == 9
 
 
 def test_who_is_left_out_leaves_no_trace_in_the_digest(cohort: Cohort) -> None:

@@ -280,7 +280,8 @@ def test_settings_that_only_torch_could_read_are_those_that_were_asked(
     arguments: dict[str, Any],
 ) -> None:
     shown = written(arguments)
-    assert re.search(r"<summary>train_generator dcgan, as configured when this page was made</summary><pre[^>]*>{\s+&#34;dcgan", shown)
+    title = "train_generator dcgan, as configured when this page was made"
+    assert re.search(rf"<summary>{title}</summary><pre[^>]*>{{\s+&#34;dcgan", shown)
 
 
 def test_a_class_that_nobody_tests_is_named(arguments: dict[str, Any]) -> None:

@@ -150,8 +150,53 @@ def test_faults_are_rows(source: Source) -> None:
     assert sorted(rows) == ["P", "Q"]
     assert {path: reason.split(":")[0] for path, reason in source.rejected} == {
         "bad/mr.dcm": "not CT", "bad/scout.dcm": "localiser", "bad/empty.dcm": "empty file",
-        "bad/short.dcm": "missing tag", "one/twin.dcm": "duplicate slice",
+        "bad/short.dcm": "headers end early (missing tag", "one/twin.dcm": "duplicate slice",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", [b"", bytes(800), b"\0" * 128 + b"DICM"])
+@pytest.mark.parametrize("suffix", [".dcm", ""])
+def test_a_damaged_file_is_in_its_patients_digest(
+    source: Source, damage: bytes, suffix: str
+) -> None:
+    for path in (source.root / "one").iterdir():
+        path.rename(path.with_suffix(suffix))
+    whole = source.digests()
+    path = source.root / "one" / f"IM0002{suffix}"
+    content = path.read_bytes()
+    path.write_bytes(damage)
+    rows = source.scan()
+    assert rows["P"]["digest"] != whole["P"]
+    assert rows["Q"]["digest"] == whole["Q"]
+    assert "damaged files among the images: 1" in rows["P"]["warnings"].split("; ")
+    assert [name for name, _ in source.rejected] == [f"one/IM0002{suffix}"]
+    path.unlink()
+    assert source.digests()["P"] not in (whole["P"], rows["P"]["digest"])
+    path.write_bytes(content)
+    assert source.digests() == whole
+
+
+def test_what_is_no_image_is_in_no_digest(source: Source) -> None:
+    before = source.scan()
+    one = source.root / "one"
+    for name in ("README", "README.txt", "LICENSE", "notes1.json", "IM0001.json", "IM0001.xml"):
+        (one / name).write_text("no image, not even a broken one\n" * 9)
+    for name in ("done", "log.txt"):
+        (one / name).touch()
+    write(one / "mr.dcm", ct_dataset(Modality="MR", patient_id="P"))
+    write(one / "capture.dcm", ct_dataset(SOPClassUID="1.2.840.10008.5.1.4.1.1.7", Rows=None))
+    (one / "DICOMDIR").write_bytes(bytes(128) + b"DICM" + bytes(40))
+    assert source.scan() == before
+
+
+def test_a_damaged_file_among_several_patients_is_nobodys(source: Source) -> None:
+    write(source.root / "one" / "other.dcm", ct_dataset(patient_id="R", series=3))
+    before = source.digests()
+    (source.root / "one" / "bad.dcm").write_bytes(bytes(800))
+    (source.root / "empty").mkdir()
+    (source.root / "empty" / "bad.dcm").write_bytes(bytes(800))
+    assert source.digests() == before
+    assert {path for path, _ in source.rejected} == {"empty/bad.dcm", "one/bad.dcm"}
 
 
 def test_warnings(source: Source) -> None:

@@ -102,6 +102,13 @@ def test_a_finished_run_is_fresh_and_snakemake_says_so_too(copy: Copy) -> None:
     assert FRESH in lines[0]
     assert dry_run(copy).jobs == Counter()
 
+    gone = sorted((copy.root / "results" / "tiny" / "preprocess").glob("*.h5"))[0]
+    gone.unlink()
+    lines = status(copy)
+    assert lines[0].startswith(f"not there, and not needed: preprocess/{gone.name} (")
+    assert FRESH in lines[1]
+    assert dry_run(copy).jobs == Counter()
+
 
 def test_a_fresh_clone_over_unchanged_results_runs_nothing_once_adopted(fresh: Copy) -> None:
     lines = status(fresh)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from pydicom.pixels.utils import pixel_array
 
 from lungaug.errors import InputError
-from lungaug.sources.dicom_header import READ_ERRORS, decoder_of, quiet
+from lungaug.sources.dicom_header import decoder_of, quiet
+from lungaug.sources.dicom_values import READ_ERRORS
 
 
 class UnreadablePixels(InputError):  # noqa: N818 - it is the outcome that callers name

@@ -12,10 +12,8 @@ from __future__ import annotations
 import logging
 import math
 import operator
-import struct
 import sys
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -23,35 +21,22 @@ from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+
+from lungaug.errors import InputError
+from lungaug.sources.dicom_values import READ_ERRORS, integer_of, numbers_of, text_of, texts_of
 
 CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
-
-READ_ERRORS = (
-    BytesLengthException,
-    InvalidDicomError,
-    EOFError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    NotImplementedError,
-    OverflowError,
-    RecursionError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
-"""What pydicom and its decoders raise on damaged data."""
 
 _MODALITIES = frozenset(
     """
     MR PT NM US CR DX MG XA RF SC OT SR SEG PR KO DOC REG RTSTRUCT RTDOSE RTPLAN RTIMAGE
     """.split()  # noqa: SIM905
 )
+_NO_CLASS = "not CT: neither Modality nor SOPClassUID says so"
+_NO_SIZE = "missing tag: Rows or Columns"
+_LOCALISER = "localiser"
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "StudyInstanceUID",
     "SeriesInstanceUID", "InstanceNumber", "Rows", "Columns", "SamplesPerPixel", "PixelSpacing",
@@ -170,7 +155,10 @@ def read_headers(file: BinaryIO, size: int) -> tuple[str, list[Header]]:
 
     Returns:
         Why it cannot be used, or '', and its images. Neither: a DICOM file that is no image and
-        no fault either (a DICOMDIR, or bytes that only began like DICOM).
+        no fault either (bytes that only began like DICOM).
+
+    Raises:
+        InputError: the headers are damaged, so that nobody knows what is lost with the file.
     """
     file.seek(0)
     try:
@@ -181,18 +169,25 @@ def read_headers(file: BinaryIO, size: int) -> tuple[str, list[Header]]:
             if "MediaStorageSOPClassUID" not in dataset.file_meta and not _says_something(dataset):
                 return "", []
             left = size - file.tell()
-            fault = _not_ct(dataset) or _unusable(dataset)
-            if fault:
-                return fault, []
-            fault, headers = _images(dataset)
+            fault, headers = _described(dataset)
+            if fault and fault != _LOCALISER and _ends_early(dataset, left):
+                raise InputError(f"headers end early ({fault})")
+            if fault in (_NO_CLASS, _NO_SIZE) and _class(dataset) in (CT_CLASS, *ENHANCED_CLASSES):
+                raise InputError(f"headers are damaged ({fault})")
             cut = _cut(dataset, left)
             return fault, [replace(header, cut=cut) for header in headers] if cut else headers
     except READ_ERRORS as error:
-        return f"headers cannot be read ({type(error).__name__})", []
+        raise InputError(f"headers cannot be read ({type(error).__name__})") from error
     except OSError as error:
         if error.errno is not None:
             raise
-        return "headers cannot be read (no tag where one must be)", []  # pydicom's own
+        reason = "headers cannot be read (no tag where one must be)"  # pydicom's own
+        raise InputError(reason) from error
+
+
+def _described(dataset: Dataset) -> tuple[str, list[Header]]:
+    fault = _not_ct(dataset) or _unusable(dataset)
+    return (fault, []) if fault else _images(dataset)
 
 
 def _says_something(dataset: Dataset) -> bool:
@@ -200,22 +195,36 @@ def _says_something(dataset: Dataset) -> bool:
 
 
 def _not_ct(dataset: Dataset) -> str:
-    sop_class, modality = _text(dataset, "SOPClassUID"), _text(dataset, "Modality").upper()
+    sop_class, modality = text_of(dataset, "SOPClassUID"), text_of(dataset, "Modality").upper()
     is_ct_class = sop_class == CT_CLASS or sop_class in ENHANCED_CLASSES
     if modality and modality != "CT":
         return f"not CT: modality {modality if modality in _MODALITIES else 'unknown'}"
     if not modality and not is_ct_class:
-        return "not CT: neither Modality nor SOPClassUID says so"
-    kinds = {text.upper() for text in _texts(dataset, "ImageType")}
-    return "localiser" if kinds & {"LOCALIZER", "SCOUT", "TOPOGRAM"} else ""
+        return _NO_CLASS
+    kinds = {text.upper() for text in texts_of(dataset, "ImageType")}
+    return _LOCALISER if kinds & {"LOCALIZER", "SCOUT", "TOPOGRAM"} else ""
 
 
 def _unusable(dataset: Dataset) -> str:
-    if (_integer(dataset, "SamplesPerPixel") or 1) != 1:
+    if (integer_of(dataset, "SamplesPerPixel") or 1) != 1:
         return "colour image"
-    if not _integer(dataset, "Rows") or not _integer(dataset, "Columns"):
-        return "missing tag: Rows or Columns"
+    if not integer_of(dataset, "Rows") or not integer_of(dataset, "Columns"):
+        return _NO_SIZE
     return ""
+
+
+def _ends_early(dataset: Dataset, left: int) -> bool:
+    """Whether a file ends within its headers, which may have been those of a CT image."""
+    if left > 0 or _transfer_syntax(dataset) == DeflatedExplicitVRLittleEndian:
+        return False
+    # The last value before the end may itself be cut.
+    ct = any(known.startswith(_class(dataset)) for known in (CT_CLASS, *ENHANCED_CLASSES))
+    return ct and "CT".startswith(text_of(dataset, "Modality").upper())
+
+
+def _class(dataset: Dataset) -> str:
+    meta = text_of(dataset.file_meta, "MediaStorageSOPClassUID")
+    return text_of(dataset, "SOPClassUID") or meta
 
 
 def _cut(dataset: Dataset, left: int) -> str:
@@ -232,9 +241,9 @@ def _cut(dataset: Dataset, left: int) -> str:
         return "no pixel data"
     if not syntax.is_transfer_syntax or syntax.is_compressed:
         return ""
-    n_pixels = _integer(dataset, "Rows", 0) * _integer(dataset, "Columns", 0)
-    n_bytes = n_pixels * math.ceil((_integer(dataset, "BitsAllocated") or 16) / 8)
-    expected = n_bytes * (_integer(dataset, "NumberOfFrames") or 1)
+    n_pixels = integer_of(dataset, "Rows", 0) * integer_of(dataset, "Columns", 0)
+    n_bytes = n_pixels * math.ceil((integer_of(dataset, "BitsAllocated") or 16) / 8)
+    expected = n_bytes * (integer_of(dataset, "NumberOfFrames") or 1)
     found = left - (8 if syntax == ImplicitVRLittleEndian else 12)  # after the tag
     return f"{found} of {expected} bytes of pixels" if found < expected else ""
 
@@ -245,8 +254,8 @@ def _transfer_syntax(dataset: Dataset) -> UID:
 
 
 def _images(dataset: Dataset) -> tuple[str, list[Header]]:
-    n_frames = _integer(dataset, "NumberOfFrames") or 1
-    if _text(dataset, "SOPClassUID") not in ENHANCED_CLASSES:
+    n_frames = integer_of(dataset, "NumberOfFrames") or 1
+    if text_of(dataset, "SOPClassUID") not in ENHANCED_CLASSES:
         if n_frames > 1:
             return "multi-frame file that is no enhanced CT", []
         return _image(dataset, -1, [dataset])
@@ -277,33 +286,33 @@ def _groups(functional: list[Dataset]) -> list[Dataset]:
 
 def _image(dataset: Dataset, frame: int, places: list[Dataset]) -> tuple[str, list[Header]]:
     """The header of one image; what differs between frames is looked up in ``places`` in order."""
-    slope = _numbers(_holder(places, "RescaleSlope"), "RescaleSlope", 1)
-    intercept = _numbers(_holder(places, "RescaleIntercept"), "RescaleIntercept", 1)
+    slope = numbers_of(_holder(places, "RescaleSlope"), "RescaleSlope", 1)
+    intercept = numbers_of(_holder(places, "RescaleIntercept"), "RescaleIntercept", 1)
     if slope is None or intercept is None or slope[0] == 0:
         return "missing tag: RescaleSlope or RescaleIntercept, so that values are no HU", []
-    if _text(_holder(places, "RescaleType"), "RescaleType").upper() not in ("", "HU", "HU_MOD"):
+    if text_of(_holder(places, "RescaleType"), "RescaleType").upper() not in ("", "HU", "HU_MOD"):
         return "values are no HU: RescaleType says otherwise", []
-    spacing = _numbers(_holder(places, "PixelSpacing"), "PixelSpacing", 2)
-    location = _numbers(dataset, "SliceLocation", 1)
-    tilt = _numbers(dataset, "GantryDetectorTilt", 1)
+    spacing = numbers_of(_holder(places, "PixelSpacing"), "PixelSpacing", 2)
+    location = numbers_of(dataset, "SliceLocation", 1)
+    tilt = numbers_of(dataset, "GantryDetectorTilt", 1)
     header = Header(
         frame=frame,
-        sop_uid=sys.intern(_text(dataset, "SOPInstanceUID")),
-        study_uid=sys.intern(_text(dataset, "StudyInstanceUID")),
-        series_uid=sys.intern(_text(dataset, "SeriesInstanceUID")),
-        patient_id=sys.intern(_text(dataset, "PatientID")),
-        instance=_integer(dataset, "InstanceNumber"),
-        rows=_integer(dataset, "Rows") or 0,
-        columns=_integer(dataset, "Columns") or 0,
+        sop_uid=sys.intern(text_of(dataset, "SOPInstanceUID")),
+        study_uid=sys.intern(text_of(dataset, "StudyInstanceUID")),
+        series_uid=sys.intern(text_of(dataset, "SeriesInstanceUID")),
+        patient_id=sys.intern(text_of(dataset, "PatientID")),
+        instance=integer_of(dataset, "InstanceNumber"),
+        rows=integer_of(dataset, "Rows") or 0,
+        columns=integer_of(dataset, "Columns") or 0,
         spacing_mm=spacing if spacing and min(spacing) > 0 else None,
-        position_mm=_numbers(_holder(places, "ImagePositionPatient"), "ImagePositionPatient", 3),
+        position_mm=numbers_of(_holder(places, "ImagePositionPatient"), "ImagePositionPatient", 3),
         orientation=_orientation(_holder(places, "ImageOrientationPatient")),
         location_mm=location[0] if location else None,
         tilt=tilt[0] if tilt else 0.0,
         slope=slope[0],
         intercept=intercept[0],
         padding=_padding(dataset),
-        lossy=_text(dataset, "LossyImageCompression") == "01",
+        lossy=text_of(dataset, "LossyImageCompression") == "01",
         compressed=decoder_of(_transfer_syntax(dataset)) == "gdcm",
     )
     return "", [header]
@@ -315,7 +324,7 @@ def _holder(places: list[Dataset], name: str) -> Dataset:
 
 def _orientation(dataset: Dataset) -> tuple[float, ...] | None:
     """Six direction cosines, or None where they are not two perpendicular unit vectors."""
-    cosines = _numbers(dataset, "ImageOrientationPatient", 6)
+    cosines = numbers_of(dataset, "ImageOrientationPatient", 6)
     if cosines is None:
         return None
     row, column = cosines[:3], cosines[3:]
@@ -342,36 +351,7 @@ def _padding_value(dataset: Dataset, name: str) -> int | None:
         value = int.from_bytes(value, "little")
     if not isinstance(value, int):
         return None
-    bits = _integer(dataset, "BitsAllocated") or 16
+    bits = integer_of(dataset, "BitsAllocated") or 16
     value %= 1 << bits
-    signed = _integer(dataset, "PixelRepresentation") == 1
+    signed = integer_of(dataset, "PixelRepresentation") == 1
     return value - (1 << bits) if signed and value >= 1 << (bits - 1) else value
-
-
-def _text(dataset: Dataset, name: str) -> str:
-    texts = _texts(dataset, name)
-    return texts[0] if texts else ""
-
-
-def _texts(dataset: Dataset, name: str) -> list[str]:
-    try:
-        value = dataset.get(name)
-    except READ_ERRORS:
-        return []
-    if value is None:
-        return []
-    values = [value] if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__") else value
-    return [str(v).strip(" \0") for v in values]
-
-
-def _numbers(dataset: Dataset, name: str, n: int) -> tuple[float, ...] | None:
-    try:
-        numbers = tuple(float(text) for text in _texts(dataset, name))
-    except ValueError:
-        return None
-    return numbers if len(numbers) == n and all(map(math.isfinite, numbers)) else None
-
-
-def _integer(dataset: Dataset, name: str, default: int | None = None) -> Any:
-    numbers = _numbers(dataset, name, 1)
-    return int(numbers[0]) if numbers else default

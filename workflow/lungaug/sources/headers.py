@@ -23,10 +23,10 @@ from lungaug.sources import lidc
 from lungaug.sources.dicom_header import Header, looks_like_dicom, read_headers
 from lungaug.sources.private import PrivateFile
 
-INDEX_VERSION = f"headers 1 {','.join(field.name for field in dataclasses.fields(Header))}"
+INDEX_VERSION = f"headers 2 {','.join(field.name for field in dataclasses.fields(Header))}"
 """Change the number when an unchanged file would be described otherwise; fields are in it."""
 
-Kind = Literal["image", "mask", "annotations", "other"]
+Kind = Literal["image", "damaged", "mask", "annotations", "other"]
 
 _SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 _COLUMNS = ("path", "size", "mtime_ns", "digest", "kind", "fault", "content")
@@ -42,7 +42,8 @@ class Entry:
         size: bytes.
         mtime_ns: modification time.
         digest: hash of the bytes; '' where nothing uses the file.
-        kind: what it is to us.
+        kind: what it is to us; ``damaged`` is what may have been an image, as its name or its
+            preamble says, and cannot be read.
         fault: why it cannot be used; '' where it can.
         headers: the images of a DICOM file, one a frame.
         uids: of annotations: the series they were made on, then its slices.
@@ -122,15 +123,16 @@ def _included(path: str, include: tuple[str, ...]) -> bool:
 
 def _look_at(root: Path, path: str, size: int, mtime_ns: int) -> Entry:
     suffix = os.path.splitext(path)[1].lower()
+    kind: Kind = "damaged" if suffix in _SUFFIXES else "other"
     if size == 0:
         fault = "empty file" if suffix in _SUFFIXES | {""} else ""
-        return Entry(path, size, mtime_ns, "", "other", fault)
+        return Entry(path, size, mtime_ns, "", kind, fault)
     try:
         return _open(root / path, Entry(path, size, mtime_ns, "", "other"), suffix)
     except OSError as error:
         # Not a property of the bytes: the modification time 0 makes the next run look again.
         fault = f"cannot be opened ({type(error).__name__})"
-        return Entry(path, size, 0, "", "other", fault)
+        return Entry(path, size, 0, "", kind, fault)
 
 
 def _open(path: Path, blank: Entry, suffix: str) -> Entry:
@@ -144,17 +146,26 @@ def _open(path: Path, blank: Entry, suffix: str) -> Entry:
 
 
 def _recognised(path: Path, file: BinaryIO, start: bytes, blank: Entry, suffix: str) -> Entry:
+    named = suffix in _SUFFIXES
+    meant = named or start[128:132] == b"DICM"
     if looks_like_dicom(start):
-        fault, headers = read_headers(file, blank.size)
-        kind: Kind = "image" if fault or headers else "other"
-        return replace(blank, kind=kind, fault=fault, headers=tuple(headers))
+        try:
+            fault, headers = read_headers(file, blank.size)
+        except InputError as error:
+            return replace(blank, kind="damaged" if meant else "other", fault=str(error))
+        if fault or headers:
+            return replace(blank, kind="image", fault=fault, headers=tuple(headers))
+        if meant and path.name.upper() != "DICOMDIR":
+            return replace(blank, kind="damaged", fault="headers end early (nothing of an image)")
+        return blank
     if suffix == ".png":
         return replace(blank, kind="mask")
     if suffix == ".xml" and lidc.ROOT.encode() in start:
         fault, uids = _annotated(path)
         return replace(blank, kind="annotations", fault=fault, uids=tuple(uids))
-    fault = "not a DICOM file, in spite of its name" if suffix in _SUFFIXES else ""
-    return replace(blank, fault=fault)
+    if named:
+        return replace(blank, kind="damaged", fault="not a DICOM file, in spite of its name")
+    return blank
 
 
 def _annotated(path: Path) -> tuple[str, list[str]]:

@@ -50,12 +50,21 @@ class PlannedSeries:
 
 
 @dataclass(frozen=True)
+class DamagedFile:
+    """A file among a patient's images that cannot be read: they may be incomplete without it."""
+
+    file: PlannedFile
+    reason: str
+
+
+@dataclass(frozen=True)
 class PatientPlan:
     """A patient by the pseudonym; ``lung_rads`` is the sheet's, or ''."""
 
     patient: str
     lung_rads: str
     series: tuple[PlannedSeries, ...]
+    damaged: tuple[DamagedFile, ...] = ()
 
     def line(self) -> str:
         """The plan as one line of JSON."""
@@ -63,13 +72,19 @@ class PatientPlan:
             [s.series, [_slice_values(i) for i in s.slices], [_values(f) for f in s.annotations]]
             for s in self.series
         ]
-        return json.dumps([self.patient, self.lung_rads, series], separators=(",", ":"))
+        damaged = [[*_values(one.file), one.reason] for one in self.damaged]
+        return json.dumps([self.patient, self.lung_rads, series, damaged], separators=(",", ":"))
 
     @classmethod
     def from_line(cls, line: str) -> PatientPlan:
         """The inverse of :meth:`line`."""
-        patient, lung_rads, series = json.loads(line)
-        return cls(patient, lung_rads, tuple(_series(*values) for values in series))
+        patient, lung_rads, series, damaged = json.loads(line)
+        return cls(
+            patient,
+            lung_rads,
+            tuple(_series(*values) for values in series),
+            tuple(DamagedFile(PlannedFile(*file), reason) for *file, reason in damaged),
+        )
 
 
 def digest_of(line: str) -> str:

@@ -256,6 +256,8 @@ class _Job:
                 self.writer.append(slices, hu=hu, nodule=_labels(read, marked))
                 n_slices += len(read)
             rows += _nodule_rows(plan.patient, series.series, marked)
+        for damaged in plan.damaged:
+            self.report.refuse(damaged.file.name, InputError(damaged.reason))
         n_nodules = sum(n.kind == "nodule" for one in marks for n in one.nodules)
         if n_nodules and lung_rads == "LR1":
             log.warning("%s: the sheet says LR1, but nodules are marked", plan.patient)

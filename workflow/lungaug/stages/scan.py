@@ -10,7 +10,7 @@ import csv
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from lungaug.errors import InputError
 from lungaug.settings import setting
 from lungaug.sources import masks as masks_of
 from lungaug.sources import mendeley, plan, series
+from lungaug.sources.damaged import damaged_files
 from lungaug.sources.headers import Entry, update_index
 from lungaug.sources.mendeley_patients import FingerprintSettings
 from lungaug.sources.private import PrivateFile, private_folder
@@ -155,7 +156,8 @@ def _look_at_dicom(
     entries = update_index(root, private / "index.tsv", settings.include)
     others = update_index(masks, private / "index_of_masks.tsv") if masks else []
     findings = _Findings()
-    findings.rejections += [Rejection(e.path, e.fault) for e in entries if e.fault]
+    damaged = damaged_files(entries)
+    findings.rejections += _faults(entries, damaged)
     findings.rejections += _faults_of_masks(others)
     images = [Image(e.path, e.digest, header) for e in entries for header in e.headers]
     annotated = _annotations(images, entries, others, answers, root, sheet, masks)
@@ -165,11 +167,20 @@ def _look_at_dicom(
     _warn_of_unmatched(answers, entries, images)
     images, reformats = series.axial(images)
     findings.rejections += reformats
-    _look_at_patients(series.group(images, answers), answers, annotated, names, settings, findings)
+    patients = series.group(images, answers)
+    _look_at_patients(patients, answers, annotated, damaged, names, settings, findings)
     if not findings.rows:
         raise InputError(_nothing(entries, findings.rejections))
     paths = [entry.path for entry in entries]
     return findings, paths + [plan.reference(entry.path, True) for entry in others]
+
+
+def _faults(
+    entries: Sequence[Entry], damaged: dict[str, list[plan.DamagedFile]]
+) -> list[Rejection]:
+    reasons = {entry.path: entry.fault for entry in entries if entry.fault}
+    reasons |= {one.file.name: one.reason for files in damaged.values() for one in files}
+    return [Rejection(path, reason) for path, reason in reasons.items()]
 
 
 def _faults_of_masks(others: Sequence[Entry]) -> list[Rejection]:
@@ -250,6 +261,7 @@ def _look_at_patients(
     patients: dict[str, dict[str, list[Image]]],
     answers: Sheet,
     annotated: _Annotated,
+    damaged: dict[str, list[plan.DamagedFile]],
     names: Pseudonyms,
     settings: Settings,
     findings: _Findings,
@@ -266,8 +278,14 @@ def _look_at_patients(
         warnings = series.patient_warnings(patient, everything, folders)
         warnings += _left_out(ordered, chosen)
         warnings += [text for one in chosen for text in one.warnings]
+        # In a folder of several patients nobody can tell whose a damaged file is.
+        places = sorted({i.folder for one in chosen for i in one.images if folders[i.folder] == 1})
+        bad = tuple(one for folder in places for one in damaged.get(folder, ()))
+        if bad:
+            warnings.append(f"damaged files among the images: {len(bad)}")
         lung_rads = answers.lung_rads_of(patient, sorted({i.path for i in everything}))
         planned = _plan(names.patient(patient), lung_rads, chosen, annotated, names)
+        planned = replace(planned, damaged=bad)
         _add(findings, patient, planned, warnings, settings.n_batches)
 
 
