@@ -201,7 +201,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_stops_nothing(
 
     monkeypatch.setattr(os, "replace", full)
     records.keep(RESULTS)
-    assert "No space left" in caplog.text
+    assert "records.jsonl: no space left on the disk" in caplog.text
 
 
 def test_records_of_another_version_count_as_none() -> None:

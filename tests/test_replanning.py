@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 from pathlib import Path
@@ -36,9 +37,10 @@ rule evaluate:
 """
 
 
-def run(folder: Path, tree: str) -> Run:
+def run(folder: Path, tree: str, *options: str) -> Run:
     (folder / "tree").write_text(tree, encoding="utf-8")
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--workflow-profile", "none"]
+    command += options
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return Run(done.returncode, done.stdout + done.stderr)
 
@@ -51,3 +53,23 @@ def test_a_checkpoint_that_changes_nothing_reruns_nothing_else(tmp_path: Path) -
     everything = {"scan": 1, "train": 1, "evaluate": 1}
     assert [done.jobs for done in runs] == [everything, {"scan": 1}, everything, {}]
     assert (tmp_path / "scores").read_text(encoding="utf-8") == "2\n"
+
+
+def test_what_a_killed_run_left_behind_a_checkpoint_is_made_again(tmp_path: Path) -> None:
+    """The file is there and whole, but nothing is known of what made it."""
+    text = TOY.format(library=str(REPOSITORY / "workflow"))
+    (tmp_path / "Snakefile").write_text(text, encoding="utf-8")
+    assert run(tmp_path, "1 a").status == 0
+    name = base64.urlsafe_b64encode(b"model").decode()
+    mark = tmp_path / ".snakemake" / "incomplete" / name
+    mark.parent.mkdir(exist_ok=True)
+    mark.touch()
+    (tmp_path / ".snakemake" / "metadata" / name).unlink()
+    # The scan runs again, so that the training's job is known only after it.
+    refused = run(tmp_path, "1 b")
+    assert refused.status != 0
+    assert "IncompleteFilesException" in refused.output
+    done = run(tmp_path, "1 c", "--rerun-incomplete")
+    assert done.status == 0, done.output
+    assert done.jobs["train"] == 1
+    assert run(tmp_path, "1 c").jobs == {}

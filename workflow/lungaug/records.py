@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from lungaug import identity
-from lungaug.errors import FileFormatError
+from lungaug.aside import written_aside
+from lungaug.errors import FileFormatError, StorageError
 
 NAME = "records.jsonl"
 VERSION = 1
@@ -96,8 +97,8 @@ def keep(results: str, memory: Path = MEMORY) -> None:
         after = collected(results, before, memory)
         if after != before:
             write(results, after)
-    except OSError as error:
-        _log.warning("%s/%s cannot be kept: %s", results, NAME, error)
+    except (OSError, StorageError) as error:
+        _log.warning("records of what made the results cannot be kept: %s", error)
 
 
 def collected(results: str, known: Mapping[str, Kept], memory: Path = MEMORY) -> dict[str, Kept]:
@@ -176,13 +177,11 @@ def write(results: str, entries: Mapping[str, Kept]) -> None:
     for name, kept in sorted(entries.items()):
         values = {field.name: getattr(kept, field.name) for field in fields(kept)}
         jobs.setdefault(values.pop("making"), {})[name] = values
-    part = path.with_name(f".{NAME}.{os.getpid()}.part")
-    with part.open("w", encoding="utf-8") as file:
+    with written_aside(path) as part, part.open("w", encoding="utf-8") as file:
         file.write(json.dumps({"version": VERSION}) + "\n")
         for making, outputs in jobs.items():
             line = {**asdict(making), "inputs": dict(making.inputs), "outputs": outputs}
             file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
-    os.replace(part, path)
 
 
 def portable(path: str, results: str) -> str:

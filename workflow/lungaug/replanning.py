@@ -29,5 +29,11 @@ def afresh(decide: Decide) -> Decide:
             if not dag.finished(job) and not dag.is_running(job):
                 dag.reason(job).clear()
         await decide(dag, *arguments, **options)
+        # Snakemake looks for what a killed run left unfinished only once, before it knows the jobs
+        # behind a checkpoint.
+        forced = set(dag.forcefiles)
+        await dag.check_incomplete()
+        if forced != set(dag.forcefiles):
+            await decide(dag, *arguments, **options)
 
     return decided
