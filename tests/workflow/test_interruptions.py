@@ -87,7 +87,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
         with going(copy, config=CONFIG, hold_at=f"{HELD_AT[rule]}@{number}") as run:
             run.wait_for_hold()
             if (rule, how) in (("ingest", "kill"), ("train_segmenter", "kill")):
-                told.meanwhile(rule, COHORT)
+                told.meanwhile(rule, "all")
             if (rule, how) == ("ingest", "kill"):
                 told.meanwhile(rule, "--dry-run")
             told.end(run, rule, how)
@@ -157,7 +157,7 @@ def test_term_lets_the_job_finish_and_starts_no_other(story: Story) -> None:
 
 @pytest.mark.parametrize("rule", ["ingest", "train_segmenter"])
 def test_two_runs_at_once_are_refused_with_what_to_do(story: Story, rule: str) -> None:
-    assert_refused(story.runs[rule, f"second {COHORT}"])
+    assert_refused(story.runs[rule, "second all"])
     assert story.runs["ingest", "second --dry-run"].status == 0
 
 
