@@ -35,8 +35,9 @@ SCHEMA = configuration.load_schema()
         ({"segmenters": ["unett"]}, ["segmenters[0]", "'unett'", "unet"]),
         ({"metalung": {"mirorr": {}}}, ["metalung.mirorr", "unknown", "mirror"]),
         ({"source": {"kind": "dicom"}}, ["source.root", "missing"]),
+        ({"source": {"kind": "dicom", "root": "."}}, ["cohort", "the demo's", "another name"]),
         (
-            {"source": {"kind": "dicom", "root": "/nowhere/at/all"}},
+            {"cohort": "own", "source": {"kind": "dicom", "root": "/nowhere/at/all"}},
             ["source.root", "/nowhere/at/all", "a folder that exists"],
         ),
         ({"source": {"kind": "dicom", "root": "${LUNGAUG_UNSET}"}}, ["LUNGAUG_UNSET", "not set"]),
@@ -85,7 +86,7 @@ def test_variables_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_job_on_another_machine_does_not_look_for_the_source() -> None:
-    config = {"source": {"kind": "dicom", "root": "nowhere"}}
+    config = {"cohort": "own", "source": {"kind": "dicom", "root": "nowhere"}}
     assert configuration.checked(config, SCHEMA, files=False)["source"]["root"] == "nowhere"
     with pytest.raises(SettingError, match="nowhere"):
         configuration.checked(config, SCHEMA)

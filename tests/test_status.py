@@ -76,7 +76,8 @@ def test_a_file_that_is_gone_and_that_no_run_makes_again_is_named(
     Path("results/scan").touch()
     jobs = [job("scan", False), job("preprocess", False, batch="b01"), job("arm", own="missing")]
     assert telling.absent(jobs, "results") == [
-        "not there, and not needed: preprocess/b01 (made again only when what follows it is)"
+        "not there, and not needed: preprocess/b01 (made again, with all that follows it, once one "
+        "of its readers is stale)"
     ]
     Path("results/preprocess").mkdir()
     Path("results/preprocess/b01").touch()

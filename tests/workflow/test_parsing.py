@@ -26,7 +26,11 @@ def test_the_first_dry_run_reaches_the_first_checkpoint(copy: Copy) -> None:
         ("sedes: 2\n", "sedes: unknown setting; accepted: cohort,"),
         ("arms: [none, metalong]\n", "arms: arm 'metalong': accepted: none, or"),
         (
-            "source: {kind: dicom, root: nowhere}\n",
+            "source: {kind: dicom, root: .}\n",
+            "cohort: got 'phantom', the demo's; accepted: another",
+        ),
+        (
+            "cohort: own\nsource: {kind: dicom, root: nowhere}\n",
             "source.root: got 'nowhere'; accepted: a folder",
         ),
     ],

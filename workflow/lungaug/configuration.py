@@ -218,6 +218,8 @@ def _faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[st
     yield from _training_faults(config, schema)
     yield from _source_faults(config)
     yield from _key_faults(config)
+    if config["source"]["kind"] != "phantom" and config["cohort"] == "phantom":
+        yield "cohort: got 'phantom', the demo's; accepted: another name, for patients of your own"
 
 
 def _grid_faults(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:

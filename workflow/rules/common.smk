@@ -56,6 +56,8 @@ ALL_FOLDS = sorted({training.fold for training in TRAININGS})
 
 # Tables of checkpoints that this process has fetched.
 FETCHED = set()
+# What was there before this run, of what is told at its end.
+SEEN = {}
 
 # Whether results of the first stages are shared between working copies.
 SHARED = workflow.enable_cache
@@ -453,6 +455,9 @@ def begin():
     except StorageError as fault:
         raise WorkflowError(str(fault))
     runs.sign(WORKING)
+    SEEN.update(
+        (path, path.stat().st_mtime_ns) for path in summaries() if path.is_file()
+    )
 
 
 def leave_shared_unmeasured():
@@ -461,13 +466,19 @@ def leave_shared_unmeasured():
         cached._benchmark = None
 
 
-def show_summary():
-    """Print the main tables and where the report lies."""
-    names = ["main.md"]
-    names += [f"{name}.md" for name in published_layouts()]
+def summaries():
+    """What a run tells at its end, the report last."""
+    names = ["main.md", *(f"{name}.md" for name in published_layouts())]
     names += ["realism_main.md"] if GENERATORS else []
-    summaries = [Path(LOCAL_RESULTS, "tables", name) for name in names]
-    if all(path.is_file() for path in summaries):
-        for path in summaries:
-            print(f"\n{path.read_text(encoding='utf-8')}")
-        print(f"report: {LOCAL_RESULTS}/report.html")
+    tables = [Path(LOCAL_RESULTS, "tables", name) for name in names]
+    return [*tables, Path(LOCAL_RESULTS, "report.html")]
+
+
+def show_summary():
+    """Print the main tables and where the report lies, as far as this run made them."""
+    for path in summaries():
+        if path.is_file() and SEEN.get(path) != path.stat().st_mtime_ns:
+            told = path.suffix == ".md"
+            print(
+                f"\n{path.read_text(encoding='utf-8')}" if told else f"report: {path}"
+            )

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from lungaug.cohort import CLASSES, ROLES, SPLIT_COLUMNS, write_table
+from lungaug.cohort import CLASSES, ROLES, SPLIT_COLUMNS, read_table, write_table
 from lungaug.division import (
     FIXED,
     Quotas,
@@ -88,6 +88,7 @@ def run(
         FileFormatError: the ledger or the cohort's table is damaged.
     """
     classes = patient_classes(ingest)
+    _tell_of_absent(cohort, classes)
     parts = published_parts(cohort) if cohort else {}
     with locked_ledger(ledger) as book:
         roles = divided(classes, book, settings, parts)
@@ -97,6 +98,16 @@ def run(
     )
     _log_summary(frame, settings, bool(parts))
     write_table(output, frame)
+
+
+def _tell_of_absent(cohort: Path | None, classes: Mapping[str, str]) -> None:
+    """Whoever the scan found and ingest left out whole."""
+    if cohort is None:
+        return
+    absent = set(read_table(cohort, ("patient",))["patient"].astype(str)) - set(classes)
+    if absent:
+        noun = "patient" if len(absent) == 1 else "patients"
+        log.warning("%d %s left out: see ingest/*.rejected.tsv", len(absent), noun)
 
 
 def patient_classes(ingest: list[Path]) -> dict[str, str]:

@@ -48,7 +48,10 @@ def absent(jobs: Sequence[Job], results: str) -> list[str]:
     if not gone:
         return []
     names = words.listed(gone)
-    return [f"not there, and not needed: {names} (made again only when what follows it is)"]
+    return [
+        f"not there, and not needed: {names} (made again, with all that follows it, once one of "
+        "its readers is stale)"
+    ]
 
 
 def open_end(jobs: Sequence[Job], checkpoints: Iterable[str]) -> list[str]:
