@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning_fabric import Fabric
 
 from generators.devices import META, OneDevice, keep_channels
 from lungaug.crops import Conditions, Crops
@@ -224,7 +223,7 @@ class TestFit:
         assert "hinge" not in rows[-1]
 
     def test_mixed_precision_keeps_the_codebook_in_float32(self) -> None:
-        crops, fabric = make_crops(), Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+        crops, fabric = make_crops(), make_fabric("cpu", precision="bf16-mixed")
         images = to_channels(crops.hu, crops.mask, SETTINGS.window)
         learner = AutoencoderLearner(crops, images, SETTINGS, FitRun("test", 0, fabric))
         types: list[torch.dtype] = []

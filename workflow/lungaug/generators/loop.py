@@ -23,7 +23,7 @@ from lungaug.generators.protocol import FitRun, HistoryRow
 from lungaug.generators.settings import BudgetSettings
 from lungaug.training.checkpoint import generator_states, set_generator_states
 from lungaug.training.cost import Effort
-from lungaug.training.devices import Fabric, make_fabric
+from lungaug.training.devices import make_fabric
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def make_mixed_fabric(device: str) -> Any:
     fabric = make_fabric(device)
     if fabric.device.type != "cuda" or not torch.cuda.is_bf16_supported():
         return fabric
-    return Fabric(accelerator="cuda", devices=1, precision="bf16-mixed")
+    return make_fabric("cuda", precision="bf16-mixed")
 
 
 class FitError(LungaugError):
