@@ -38,12 +38,13 @@ class Copy:
 
     @classmethod
     def of_repository(cls, root: Path) -> Copy:
-        ignore = shutil.ignore_patterns("__pycache__")
+        half_written = shutil.ignore_patterns("*.pyc.*")
         for part in PARTS:
             source = REPOSITORY / part
             (root / part).parent.mkdir(parents=True, exist_ok=True)
             if source.is_dir():
-                shutil.copytree(source, root / part, ignore=ignore)
+                # With bytecode, which else every copy would make anew.
+                shutil.copytree(source, root / part, ignore=half_written)
             else:
                 shutil.copy2(source, root / part)
         return cls(root)
