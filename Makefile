@@ -32,7 +32,7 @@ test: $(INSTALLED)  ## the test suite
 	$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 2 -m "not slow"
 
 test-slow: $(INSTALLED)  ## whole runs of the workflow
-	$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile -m slow
+	$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 3 --dist loadfile -m slow
 
 lint: $(INSTALLED)  ## style, types, rules, floors, schema
 	$(RUN)

@@ -38,14 +38,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 
 
 @pytest.fixture
-def copy(finished: Copy, tmp_path: Path) -> Iterator[Copy]:
-    """The same folder with Snakemake's memory."""
-    copy = finished.clone(tmp_path / "repository")
-    yield copy
-    shutil.rmtree(copy.root)
-
-
-@pytest.fixture
 def fresh(finished: Copy, tmp_path: Path) -> Iterator[Copy]:
     """A fresh clone over the results, which were copied without their times, the last first."""
     copy = Copy.of_repository(tmp_path / "fresh")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-import shutil
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,13 +29,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     run = snakemake(copy)
     assert run.status == 0, run.output
     return copy
-
-
-@pytest.fixture
-def copy(finished: Copy, tmp_path: Path) -> Iterator[Copy]:
-    copy = finished.clone(tmp_path / "repository")
-    yield copy
-    shutil.rmtree(copy.root)
 
 
 @pytest.fixture(scope="module")

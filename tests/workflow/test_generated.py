@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -23,13 +20,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     run = snakemake(copy)
     assert run.status == 0, run.output
     return copy
-
-
-@pytest.fixture
-def copy(finished: Copy, tmp_path: Path) -> Iterator[Copy]:
-    copy = finished.clone(tmp_path / "repository")
-    yield copy
-    shutil.rmtree(copy.root)
 
 
 def snakemake(copy: Copy, *arguments: str) -> Run:

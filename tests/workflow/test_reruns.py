@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,14 +24,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     run = snakemake(copy)
     assert run.status == 0, run.output
     return copy
-
-
-@pytest.fixture(scope="module")
-def worked_on(finished: Copy) -> Iterator[Copy]:
-    """The working copy in which the rows follow each other."""
-    copy = finished.clone(finished.root.parent / "worked_on")
-    yield copy
-    shutil.rmtree(copy.root)
 
 
 def test_a_finished_run_left_its_products_and_has_nothing_to_do(finished: Copy) -> None:
