@@ -16,7 +16,8 @@ KEY = "5e" * 32
 # With that key: folders of two training patients, the second alone in its batch.
 TRAINING = "2168664680"
 SOLE = "5019099592"
-TRAINED = jobs(*SUMMARIES, "scan", "split", "select", "audit", arm=2, train_segmenter=2, evaluate=2)
+DIVIDED = ("scan", "split", "check", "select", "audit")
+TRAINED = jobs(*SUMMARIES, *DIVIDED, arm=2, train_segmenter=2, evaluate=2)
 
 
 def snakemake(copy: Copy, *arguments: str, cores: int = 2) -> Run:

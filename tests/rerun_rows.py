@@ -12,7 +12,9 @@ from workflow_runs import Copy, Run
 RERUNS = "tests/config/reruns.yaml"
 HOSPITAL = "tests/config/hospital.yaml"
 SUMMARIES = ("tables", "curves", "cost", "figures", "score_figures", "report")
-EARLIER = ("scan", "ingest", "preprocess", "split", "select", "metalung", "audit", "arm")
+EARLIER = (
+    "scan", "ingest", "preprocess", "split", "check", "select", "metalung", "audit", "arm",
+)  # fmt: skip
 ORDER = (*EARLIER, "train_segmenter", "evaluate", *SUMMARIES)
 
 

@@ -54,9 +54,10 @@ def write_ingest(
     with SliceWriter(path, MADE_BY) as writer:
         for patient, lung_rads in sorted(classes.items()):
             hu, nodule = pixels((pixels_of or {}).get(patient, patient), side)
+            fields = fields_of(patient, lung_rads)
             if lung_rads == "LR1":
-                nodule[:] = 0
-            writer.append(fields_of(patient, lung_rads), hu=hu, nodule=nodule)
+                nodule[:], fields["diameter_mm"] = 0, 0
+            writer.append(fields, hu=hu, nodule=nodule)
     return path
 
 

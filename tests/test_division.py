@@ -112,14 +112,24 @@ def test_names_of_folds() -> None:
 
 
 def test_division_without_a_role_is_refused() -> None:
-    with pytest.raises(InputError, match=r"validation and test; accepted: .*cross_validation"):
-        check_roles({"p1": "train"})
+    check_roles({"p1": "train", "p2": "validation", "p3": "test"}, {})
+    with pytest.raises(InputError, match=r"validation and test .*accepted: .*cross_validation"):
+        check_roles({"p1": "train"}, {"p1": "LR2"})
+
+
+def test_the_message_has_the_numbers_and_the_settings() -> None:
+    classes = {"p1": "LR2", "p2": "LR3", "p3": "LR3"}
+    with pytest.raises(InputError) as raised:
+        check_roles(dict.fromkeys(classes, "train"), classes, QUOTAS)
+    assert "LR2 1, LR3 2; split.mode is fixed" in str(raised.value)
+    assert "at least 5 patients" in str(raised.value)
+    assert "split.test_share is 0.4, split.validation_share 0.2" in str(raised.value)
 
 
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"p1": 0}, "1 patients in 5 folds; accepted: at least 3 patients"),
+        ({"p1": 0}, r"1 patients in 5 folds \(split.folds is 5\); accepted: at least 3 patients"),
         ({f"p{i}": i for i in range(4)}, "accepted: 3 to 4 folds"),
         ({f"p{i}": i % 4 for i in range(9)}, "part 4 of 5 has lost all its patients"),
     ],

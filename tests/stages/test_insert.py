@@ -173,6 +173,13 @@ def test_without_hosts_or_training_patients_the_error_says_what_to_do(
     arguments = write_inputs(cohort)
     with pytest.raises(InputError, match="Lung-RADS 1 patients in training"):
         run(arguments, hosts=HostSettings(patients="healthy"))
+    everything = HostSettings(distance_mm=1e9)
+    with pytest.raises(InputError) as raised:
+        run(arguments, hosts=everything)
+    # What is so already is no advice.
+    assert "insert.hosts.patients" not in str(raised.value)
+    assert "16 slices have lungs and no nodule" in str(raised.value)
+    assert "insert.hosts.beside_nodules: true (now false)" in str(raised.value)
     with pytest.raises(InputError, match="no training patient in fold 'cv7'"):
         run({**arguments, "fold": "cv7"})
 

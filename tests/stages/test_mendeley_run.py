@@ -55,23 +55,27 @@ class Run:
     def split(self, **settings: Any) -> dict[str, str]:
         """Role by patient."""
         split.run(
-            ingest=sorted(self.results.glob("ingest/*.h5")), ledger=self.folder / "ledger.tsv",
-            output=self.results / "split.tsv", settings=from_mapping(split.Settings, settings),
+            preprocess=self.prepared(), ledger=self.folder / "ledger.tsv",
+            output=self.results / "split.tsv", left_out=self.results / "split.left_out.tsv",
+            settings=from_mapping(split.Settings, settings),
             provenance=MADE_BY, cohort=self.results / "cohort.tsv",
         )  # fmt: skip
         roles = read_table(self.results / "split.tsv")
         return dict(zip(roles["patient"], roles["role"], strict=True))
 
-    def select(self) -> pd.DataFrame:
-        prepared = []
+    def prepared(self) -> list[Path]:
+        made = []
         for path in sorted(self.results.glob("ingest/*.h5")):
-            prepared.append(self.results / "preprocess" / path.name)
+            made.append(self.results / "preprocess" / path.name)
             preprocess.run(
-                ingest=path, output=prepared[-1], skipped=self.results / "skipped.tsv",
+                ingest=path, output=made[-1], skipped=self.results / "skipped.tsv",
                 settings=preprocess.Settings(), provenance=MADE_BY,
             )  # fmt: skip
+        return made
+
+    def select(self) -> pd.DataFrame:
         select.run(
-            preprocess=prepared, split=self.results / "split.tsv", fold="fixed",
+            preprocess=self.prepared(), split=self.results / "split.tsv", fold="fixed",
             output=self.results / "fixed/slices.tsv", root=self.results,
             settings=select.Settings(), provenance=MADE_BY,
         )  # fmt: skip

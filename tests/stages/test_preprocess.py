@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -24,7 +25,7 @@ def write_ingest(path: Path, series: list[tuple[str, list, tuple[int, int]]]) ->
             slices = empty_slices(len(all_sides))
             slices["patient"], slices["series"] = patient, f"s{patient}"
             slices["index"] = np.arange(len(all_sides))
-            slices["spacing_mm"] = 1.5
+            slices["spacing_mm"], slices["diameter_mm"] = 1.5, 9.0
             hu = np.stack([thorax(shape, sides)[0] for sides in all_sides])
             nodule = np.zeros(hu.shape, np.uint8)
             nodule[:, ellipse(shape, 0.6, 0.27, 0.05, 0.05)] = 1
@@ -76,7 +77,29 @@ def test_slices_without_lungs_are_listed(tmp_path, ingest):
     preprocess(tmp_path, ingest).close()
     table = read_table(tmp_path / "skipped.tsv")
     assert table["slice"].tolist() == ["p1/sp1/0002", "p3/sp3/0000"]
-    assert set(table["reason"]) == {"no lungs were found"}
+    used = "no lungs were found; used all the same, since it has a nodule"
+    assert set(table["reason"]) == {used}
+
+
+def test_reasons_say_what_becomes_of_a_slice_without_lungs(tmp_path):
+    """As split and select have it: the reason of each kind of slice."""
+    series = [("p1", [BOTH, NONE, NONE], (96, 128)), ("p2", [NONE, NONE], (96, 128))]
+    path = write_ingest(tmp_path / "ingest/b00.h5", series)
+    with h5py.File(path, "r+") as file:
+        slices = file["96x128/slices"][:]
+        slices["diameter_mm"][[2, 4]] = 0.0
+        file["96x128/slices"][:] = slices
+        for row in (2, 4):
+            file["96x128/nodule"][row] = 0
+    preprocess(tmp_path, path).close()
+    table = read_table(tmp_path / "skipped.tsv").set_index("slice")["reason"]
+    nobody = "no lungs were found, nor on any other slice of the patient, who has no role"
+    assert table.to_dict() == {
+        "p1/sp1/0001": "no lungs were found; used all the same, since it has a nodule",
+        "p1/sp1/0002": "no lungs were found; used only where select takes all slices",
+        "p2/sp2/0000": nobody,
+        "p2/sp2/0001": nobody,
+    }
 
 
 def test_same_input_same_bytes(tmp_path, ingest):

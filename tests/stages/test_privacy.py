@@ -56,7 +56,8 @@ class Stages:
         options = {"ingest": ingest, "output": preprocess, "skipped": skipped}
         assert run("preprocess", "{}", options) == 0
         ledger = {"ledger": self.out / "ledger.tsv"}
-        assert run("split", "{}", {"ingest": ingest, **ledger, "output": split}) == 0
+        left = {"output": split, "left-out": self.out / "split.left_out.tsv"}
+        assert run("split", "{}", {"preprocess": preprocess, **ledger, **left}) == 0
         chosen = {"preprocess": preprocess, "split": split, **fold}
         assert run("select", "{}", {**chosen, "output": self.out / "fixed/slices.tsv"}) == 0
         patients = read_table(split).query("role == 'train'")["patient"].tolist()

@@ -121,19 +121,37 @@ def part_of(classes: Mapping[str, str], share: float, seed: int) -> set[str]:
     return kept
 
 
-def check_roles(roles: Mapping[str, str]) -> None:
+def check_roles(
+    roles: Mapping[str, str], classes: Mapping[str, str], quotas: Quotas | None = None
+) -> None:
     """Refuse a fixed division in which a role has nobody.
+
+    Args:
+        roles: by patient.
+        classes: by patient.
+        quotas: how many are held out; None where a publication says who.
 
     Raises:
         InputError: with the numbers, and what to do.
     """
     counts = Counter(roles.values())
     empty = [role for role in ("train", "validation", "test") if not counts[role]]
-    if empty:
-        raise InputError(
-            f"{len(roles)} patients leave nobody for {' and '.join(empty)}; accepted: classes of "
-            "at least 5 patients, other shares a class, or split.mode: cross_validation"
-        )
+    if not empty:
+        return
+    sizes = Counter(classes.values())
+    listed = ", ".join(f"{name or 'unknown'} {sizes[name]}" for name in sorted(sizes))
+    least = math.ceil(1 / min(quotas.test_share, quotas.validation_share)) if quotas else 1
+    shares = (
+        f"a class of at least {least} patients, or larger shares (split.test_share is "
+        f"{quotas.test_share:g}, split.validation_share {quotas.validation_share:g})"
+        if quotas
+        else "a validation patient among those published for training (split.validation_share)"
+    )
+    raise InputError(
+        f"{len(roles)} patients leave nobody for {' and '.join(empty)} (patients by class: "
+        f"{listed}; split.mode is {FIXED}); accepted: {shares}, or split.mode: {CROSS_VALIDATION} "
+        "with 3 patients or more"
+    )
 
 
 def check_parts(parts: Mapping[str, int], folds: int) -> None:
@@ -144,7 +162,9 @@ def check_parts(parts: Mapping[str, int], folds: int) -> None:
     """
     if len(parts) < folds:
         fits = f"3 to {len(parts)} folds" if len(parts) >= 3 else "at least 3 patients"
-        raise InputError(f"{len(parts)} patients in {folds} folds; accepted: {fits}")
+        raise InputError(
+            f"{len(parts)} patients in {folds} folds (split.folds is {folds}); accepted: {fits}"
+        )
     empty = sorted(set(range(folds)) - set(parts.values()))
     if empty:
         raise InputError(

@@ -232,12 +232,30 @@ def published_parts():
 
 def split_of(wildcards):
     """The table of roles: a share of the training patients has one of its own."""
-    fold, percent = grid.share_of(wildcards.fold)
-    return (
-        f"{RESULTS}/split.tsv"
-        if percent == 100
-        else f"{RESULTS}/{wildcards.fold}/split.tsv"
-    )
+    return splits_of([wildcards.fold])
+
+
+def splits_of(folds):
+    """The tables of roles of some folds, each once."""
+    whole = {fold: grid.share_of(fold)[1] == 100 for fold in folds}
+    paths = [
+        f"{RESULTS}/split.tsv" if whole[fold] else f"{RESULTS}/{fold}/split.tsv"
+        for fold in folds
+    ]
+    return list(dict.fromkeys(paths))
+
+
+def check_settings():
+    """What of the configuration decides whether there is enough to train, validate and test."""
+    needs = {
+        "select": {name: CONFIG["select"][name] for name in ("train", "evaluate")},
+        "hosts": CONFIG["insert"]["hosts"] if GENERATORS else None,
+        "min_diameter_mm": CONFIG["rois"]["min_diameter_mm"] if GENERATORS else None,
+        "presence": CONFIG["presence"],
+        "unannotated": CONFIG["ingest"]["unannotated"],
+        "assumed_spacing_mm": CONFIG["ingest"]["assumed_spacing_mm"],
+    }
+    return settings("check", **needs)
 
 
 def fold_and_roles(wildcards):
@@ -397,6 +415,7 @@ def skipped_tables(wildcards):
     ]
     return [
         f"{RESULTS}/scan.rejected.tsv",
+        f"{RESULTS}/split.left_out.tsv",
         *of_batch,
         *of_operation,
         *of_fold,

@@ -7,6 +7,7 @@ rule metalung:
         ingest="<results>/ingest/{batch}.h5",
         # Waited for; what it says of this batch is in params.
         split=ancient("<results>/split.tsv"),
+        check=CHECKED,
     output:
         slices="<results>/metalung/{operation}/{batch}.h5",
         skipped="<results>/metalung/{operation}/{batch}.skipped.tsv",

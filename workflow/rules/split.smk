@@ -1,12 +1,18 @@
 """Who trains, validates and tests, and with which slices."""
 
+# All that costs time waits for it, and what it says makes nothing stale.
+CHECKED = ancient("<results>/check.tsv")
+
 
 checkpoint split:
     input:
+        # Whose slices show no lungs gets no role, which would be for good.
+        preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
         cohort=ancient("<results>/cohort.tsv"),
     output:
         split="<results>/split.tsv",
+        left_out="<results>/split.left_out.tsv",
     log:
         "<logs>/split.log",
     benchmark:
@@ -22,10 +28,36 @@ checkpoint split:
         code=code("split"),
         settings=settings("split"),
     shell:
-        "python -m lungaug split --ingest {input.ingest} --cohort {input.cohort}"
+        "python -m lungaug split --preprocess {input.preprocess:q} --cohort {input.cohort:q}"
         ' --ledger "$LUNGAUG_LEDGER"'
-        " --output {output.split}"
-        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
+        " --output {output.split:q} --left-out {output.left_out:q}"
+        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log:q}"
+
+
+rule check:
+    input:
+        splits=lambda wildcards: splits_of(ALL_FOLDS),
+        preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
+        ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
+    output:
+        "<results>/check.tsv",
+    log:
+        "<logs>/check.log",
+    benchmark:
+        "<benchmarks>/check.tsv"
+    conda:
+        "../../envs/imaging.yaml"
+    resources:
+        mem_mb=memory(1000),
+        runtime=10,
+    params:
+        folds=ALL_FOLDS,
+        code=code("check"),
+        settings=check_settings(),
+    shell:
+        "python -m lungaug check --preprocess {input.preprocess:q} --splits {input.splits:q}"
+        " --folds {params.folds} --output {output:q}"
+        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log:q}"
 
 
 rule select:
@@ -33,6 +65,7 @@ rule select:
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
         split=split_of,
+        check=CHECKED,
     output:
         "<results>/{fold}/slices.tsv",
     log:
@@ -48,6 +81,6 @@ rule select:
         code=code("select"),
         settings=settings("select"),
     shell:
-        "python -m lungaug select --preprocess {input.preprocess} --split {input.split}"
-        ' --fold {wildcards.fold} --root "$LUNGAUG_RESULTS" --output {output}'
-        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
+        "python -m lungaug select --preprocess {input.preprocess:q} --split {input.split:q}"
+        ' --fold {wildcards.fold:q} --root "$LUNGAUG_RESULTS" --output {output:q}'
+        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log:q}"

@@ -71,21 +71,18 @@ class Hosts:
             InputError: there is no host; it says what to do.
         """
         of_patient: dict[str, list[tuple[str, str, NDArray[np.int32]]]] = {}
+        healthy = 0
         for name in names:
             for stack in files.file(name).stacks():
                 if stack.patient not in patients:
                     continue
+                healthy += int(np.count_nonzero(_healthy(stack.slices)))
                 rows = stack.rows.start + np.flatnonzero(hosts_in(stack.slices, settings))
                 if len(rows):
                     held = of_patient.setdefault(stack.patient, [])
                     held.append((name, stack.group, rows.astype(np.int32)))
         if not of_patient:
-            raise InputError(
-                f"no healthy slice with lungs of the {len(patients)} training patients can be a "
-                "host; accepted: Lung-RADS 1 patients in training, insert.hosts.distance_mm below "
-                f"{settings.distance_mm:g}, insert.hosts.patients: all (now {settings.patients}), "
-                "or insert.hosts.beside_nodules: true"
-            )
+            raise InputError(no_hosts(len(patients), healthy, settings))
         return cls(of_patient)
 
     def __len__(self) -> int:
@@ -134,10 +131,9 @@ def hosts_in(slices: NDArray[np.void], settings: HostSettings) -> NDArray[np.boo
         settings: see :class:`HostSettings`.
     """
     diameter = slices["diameter_mm"]
-    lungs = np.isin(slices["status"], _WITH_LUNGS)
     if settings.beside_nodules:
-        return np.asarray(lungs & (diameter >= 0))
-    fit = lungs & (diameter == 0)
+        return np.asarray(np.isin(slices["status"], _WITH_LUNGS) & (diameter >= 0))
+    fit = _healthy(slices)
     ill = diameter > 0
     if settings.patients == "healthy":
         fit &= slices["lung_rads"] == _HEALTHY
@@ -145,3 +141,30 @@ def hosts_in(slices: NDArray[np.void], settings: HostSettings) -> NDArray[np.boo
         away = np.abs(slices["z_mm"][:, None] - slices["z_mm"][ill]).min(axis=1)
         fit &= away >= settings.distance_mm
     return np.asarray(fit)
+
+
+def _healthy(slices: NDArray[np.void]) -> NDArray[np.bool_]:
+    """(N,) which slices have lungs and no nodule, as somebody saw who looked."""
+    return np.asarray(np.isin(slices["status"], _WITH_LUNGS) & (slices["diameter_mm"] == 0))
+
+
+def no_hosts(n_patients: int, n_healthy: int, settings: HostSettings) -> str:
+    """Say that no slice can receive a nodule, and which settings could still change that.
+
+    Args:
+        n_patients: of training.
+        n_healthy: slices of theirs with lungs and without a nodule.
+        settings: that no slice fits.
+    """
+    helps = ["Lung-RADS 1 patients in training"]
+    if n_healthy and settings.patients != "all":
+        helps.append(f"insert.hosts.patients: all (now {settings.patients})")
+    if n_healthy and settings.distance_mm > 0:
+        helps.append(f"insert.hosts.distance_mm below {settings.distance_mm:g}")
+    if not settings.beside_nodules:
+        helps.append("insert.hosts.beside_nodules: true (now false)")
+    return (
+        f"no slice of the {n_patients} training patients can be a host that receives nodules; "
+        f"{n_healthy} slices have lungs and no nodule; accepted: {', '.join(helps)}, or arms "
+        "without generators"
+    )

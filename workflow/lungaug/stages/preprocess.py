@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lungaug.census import with_nodule
 from lungaug.cohort import write_rows
 from lungaug.imaging.lungs import LungSettings, segment_lungs
 from lungaug.imaging.obstacles import ObstacleSettings, find_obstacles
@@ -25,7 +26,7 @@ from lungaug.store import (
 )
 
 BLOCK = 16
-REASONS = {"no_lungs": "no lungs were found"}
+_NO_LUNGS = b"no_lungs"
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,14 @@ class Settings:
     storage: StorageSettings = setting(StorageSettings, "compression of the slice file")
 
 
+class _Lost(NamedTuple):
+    """A slice without lungs."""
+
+    key: str
+    patient: str
+    has_nodule: bool
+
+
 def run(
     *, ingest: Path, output: Path, skipped: Path, settings: Settings, provenance: Provenance
 ) -> None:
@@ -48,7 +57,8 @@ def run(
         ingest: slice file with ``hu`` and ``nodule``.
         output: slice file with ``lung`` (0 outside, 1 lung, 2 obstacle) and ``status``; its parent
             is ``ingest``.
-        skipped: slices without lungs (slice, reason). A batch may lose all its slices (a single
+        skipped: slices without lungs (slice, reason); the reason says whether the slice is used
+            all the same, as one with a nodule is. A batch may lose all its slices (a single
             patient with an abdominal series): that is a warning, since whether anything is left
             to train on shows only when batches come together.
         settings: see :class:`Settings`.
@@ -57,7 +67,8 @@ def run(
     Raises:
         FileFormatError: ``ingest`` is damaged.
     """
-    rows: list[dict[str, Any]] = []
+    lost: list[_Lost] = []
+    with_lungs: set[str] = set()
     with (
         SliceFile(ingest) as file,
         SliceWriter(output, provenance, settings.storage, parent=ingest) as writer,
@@ -69,11 +80,14 @@ def run(
                 lung, counted = _lungs(file, stack, slices, block, settings)
                 writer.append(slices[block], lung=lung)
                 outside += counted
-            rows.extend(_skipped(slices))
+            lost += _without_lungs(slices, with_nodule(file, stack))
+            if (slices["status"] != _NO_LUNGS).any():
+                with_lungs.add(stack.patient)
             _report(stack, slices, outside)
         n_slices = len(file)
-    if n_slices and len(rows) == n_slices:
+    if n_slices and len(lost) == n_slices:
         log.warning("no lungs on any of the %d slices", n_slices)
+    rows = [{"slice": one.key, "reason": _reason(one, with_lungs)} for one in lost]
     write_rows(skipped, ("slice", "reason"), rows)
 
 
@@ -100,15 +114,26 @@ def _lungs(
     return np.stack(labels), counted
 
 
-def _skipped(slices: NDArray[np.void]) -> Iterator[dict[str, str]]:
-    for row in slices:
-        status = row["status"].decode()
-        if status in REASONS:
-            yield {"slice": slice_key(row), "reason": REASONS[status]}
+def _without_lungs(slices: NDArray[np.void], ill: NDArray[np.bool_]) -> list[_Lost]:
+    """The slices of a stack without lungs; ``ill`` (N,) are those with a nodule."""
+    return [
+        _Lost(slice_key(row), row["patient"].decode(), has_nodule)
+        for row, has_nodule in zip(slices, ill.tolist(), strict=True)
+        if row["status"] == _NO_LUNGS
+    ]
+
+
+def _reason(lost: _Lost, with_lungs: Collection[str]) -> str:
+    """What becomes of a slice without lungs, as stages split and select have it."""
+    if lost.patient not in with_lungs:
+        return "no lungs were found, nor on any other slice of the patient, who has no role"
+    if lost.has_nodule:
+        return "no lungs were found; used all the same, since it has a nodule"
+    return "no lungs were found; used only where select takes all slices"
 
 
 def _report(stack: Stack, slices: NDArray[np.void], outside: NDArray[np.int_]) -> None:
-    lost = int(np.count_nonzero(slices["status"] == b"no_lungs"))
+    lost = int(np.count_nonzero(slices["status"] == _NO_LUNGS))
     log.info("%s: %d slices, %d without lungs", stack.patient, len(slices), lost)
     if outside[0]:
         log.warning("%s: %d of %d nodule pixels lie outside the lung mask", stack.patient, *outside)

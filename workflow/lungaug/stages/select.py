@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from lungaug.census import WITH_LUNGS
 from lungaug.cohort import ROLES, SLICE_COLUMNS, SPLIT_COLUMNS, read_table, write_table
 from lungaug.errors import InputError
 from lungaug.listing import SliceFiles
@@ -21,16 +22,14 @@ from lungaug.store import Provenance
 
 log = logging.getLogger(__name__)
 
-WITH_LUNGS = (b"ok", b"one_lung")
-
 
 @dataclass(frozen=True)
 class Choice:
     """Which slices of a patient are used.
 
-    A slice with a nodule is used whatever was found of its lungs: leaving out what is hard to
-    segment would flatter. Slices without a nodule are taken where there are lungs, except by
-    ``all``, which takes every slice.
+    A slice with a nodule is used even where no lungs were found: leaving out what is hard to
+    segment would flatter. (A patient without lungs on any slice has no role.) Slices without a
+    nodule are taken where there are lungs, except by ``all``, which takes every slice.
     """
 
     which: Literal["nodule", "nodule_and_healthy", "all"] = setting(
@@ -81,7 +80,7 @@ def run(
         key=lambda c: c.map(ROLES.index) if c.name == "role" else c,
         ignore_index=True,
     )
-    _check(frame, fold)
+    _check(frame, fold, settings)
     write_table(output, frame)
 
 
@@ -120,16 +119,18 @@ def _chosen(
         yield from (candidates[i] for i in spread(len(candidates), k, settings.seed, patient))
 
 
-def _check(frame: pd.DataFrame, fold: str) -> None:
+def _check(frame: pd.DataFrame, fold: str, settings: Settings) -> None:
     for role in ROLES:
         rows = frame[frame["role"] == role]
         ill = int((rows["n_nodule_px"] > 0).sum())
         patients = rows["patient"].nunique()
         log.info("%s: %d slices of %d patients, %d with a nodule", role, len(rows), patients, ill)
+        section = "train" if role == "train" else "evaluate"
+        which = getattr(settings, section).which
         if rows.empty:
             raise InputError(
-                f"fold {fold}: no slice for {role}; accepted: patients of that role with a nodule, "
-                "or select.*.which: nodule_and_healthy"
+                f"fold {fold}: no slice for {role} (select.{section}.which is {which}); accepted: "
+                "patients of that role whose slices somebody looked at for nodules: see check.tsv"
             )
         if not ill and role == "train":
             raise InputError(

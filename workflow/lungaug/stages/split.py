@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import logging
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
-from lungaug.cohort import CLASSES, ROLES, SPLIT_COLUMNS, read_table, write_table
+from lungaug.census import Found, find_patients
+from lungaug.cohort import ROLES, SPLIT_COLUMNS, read_table, write_rows, write_table
 from lungaug.division import (
     FIXED,
     Quotas,
@@ -27,7 +28,11 @@ from lungaug.division import (
 from lungaug.errors import FileFormatError, InputError, LeakageError, SettingError
 from lungaug.ledger import Entry, Ledger, locked_ledger
 from lungaug.settings import setting
-from lungaug.store import Provenance, SliceFile
+from lungaug.store import Provenance
+
+LEFT_OUT_COLUMNS = ("patient", "reason")
+_SHOWN = 20
+_DIGITS = re.compile(r"\d+")
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +69,10 @@ class Settings:
 
 def run(
     *,
-    ingest: list[Path],
+    preprocess: list[Path],
     ledger: Path,
     output: Path,
+    left_out: Path,
     settings: Settings,
     provenance: Provenance,
     cohort: Path | None = None,
@@ -74,62 +80,110 @@ def run(
     """Write ``split.tsv``: fold, patient, lung_rads, role; and add new patients to the ledger.
 
     Args:
-        ingest: slice files of all batches.
+        preprocess: slice files of all batches.
         ledger: earlier places.
         output: the table.
+        left_out: table to write (patient, reason): whoever has no role, and why. A patient of the
+            ledger who is left out keeps the place there, for the day of the return.
         settings: see :class:`Settings`.
         provenance: unused; a table carries no attributes.
         cohort: the scan's table; who is published as a test patient there tests, and no one else.
 
     Raises:
-        InputError: there are too few patients.
+        InputError: there are too few patients, or nobody has a nodule.
         SettingError: cross-validation of a cohort whose test patients are published.
         LeakageError: the ledger has a published test patient in another role, or the reverse.
         FileFormatError: the ledger or the cohort's table is damaged.
     """
-    classes = patient_classes(ingest)
-    _tell_of_absent(cohort, classes)
+    found = find_patients(preprocess)
+    if not found:
+        raise InputError("no patient has a slice that can be used; see the rejected files' tables")
     parts = published_parts(cohort) if cohort else {}
+    reasons = reasons_to_leave_out(found, parts)
+    reasons |= dict.fromkeys(_absent(cohort, found), "left out whole: see ingest/*.rejected.tsv")
+    _log_left_out(reasons, found)
+    classes = {patient: found[patient].lung_rads for patient in found if patient not in reasons}
+    check_nodules(classes, found, reasons)
     with locked_ledger(ledger) as book:
-        roles = divided(classes, book, settings, parts)
+        roles = divided(classes, book, settings, parts, present=set(found))
     frame = pd.DataFrame(
         [(f, p, classes[p], roles[f][p]) for f in roles for p in sorted(classes)],
         columns=list(SPLIT_COLUMNS),
     )
     _log_summary(frame, settings, bool(parts))
+    _log_slices(frame, found)
+    rows = [{"patient": patient, "reason": reasons[patient]} for patient in sorted(reasons)]
+    write_rows(left_out, LEFT_OUT_COLUMNS, rows)
     write_table(output, frame)
 
 
-def _tell_of_absent(cohort: Path | None, classes: Mapping[str, str]) -> None:
+def _absent(cohort: Path | None, found: Mapping[str, Found]) -> set[str]:
     """Whoever the scan found and ingest left out whole."""
     if cohort is None:
-        return
-    absent = set(read_table(cohort, ("patient",))["patient"].astype(str)) - set(classes)
-    if absent:
-        noun = "patient" if len(absent) == 1 else "patients"
-        log.warning("%d %s left out: see ingest/*.rejected.tsv", len(absent), noun)
+        return set()
+    return set(read_table(cohort, ("patient",))["patient"].astype(str)) - set(found)
 
 
-def patient_classes(ingest: list[Path]) -> dict[str, str]:
-    """The highest class of each patient's slices; '' where none is known.
+def reasons_to_leave_out(
+    found: Mapping[str, Found], parts: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Why patients get no role, by patient: a role, once given, stays in the ledger for good.
+
+    Args:
+        found: what preprocess found of each patient.
+        parts: who is published as a training or test patient, who keeps that role in any case.
+    """
+    reasons = {p: _reason(one) for p, one in found.items() if p not in (parts or {})}
+    return {patient: reason for patient, reason in reasons.items() if reason}
+
+
+def _reason(found: Found) -> str:
+    if not found.lungs:
+        marked = f", though {found.nodule} have a nodule" if found.nodule else ""
+        return (
+            f"no lungs on any of {found.slices} slices{marked}: no chest CT, or values that are "
+            "no HU (see preprocess/*.skipped.tsv)"
+        )
+    if found.lung_rads:
+        return ""
+    if found.nodule_without_mm:
+        return (
+            f"Lung-RADS class unknown: {found.nodule_without_mm} of {found.nodule} slices with a "
+            "nodule have no known spacing (ingest.assumed_spacing_mm is null), and the sheet names "
+            "no class"
+        )
+    if found.unseen < found.slices:
+        return (
+            "Lung-RADS class unknown: too few readers marked the nodules (ingest.lidc), and the "
+            "sheet names no class"
+        )
+    return (
+        "Lung-RADS class unknown: no mask or contour matched (ingest.unannotated is unknown), and "
+        "the sheet names no class"
+    )
+
+
+def check_nodules(
+    classes: Mapping[str, str], found: Mapping[str, Found], reasons: Mapping[str, str]
+) -> None:
+    """Refuse a cohort in which nobody could train, before the ledger knows of it.
+
+    A patient whose class says that there are nodules counts, though masks are still to come.
 
     Raises:
-        InputError: a class is unknown, or there is no patient.
+        InputError: with the reasons and their numbers.
     """
-    order = ("", *CLASSES)
-    ranks: dict[str, int] = {}
-    for path in ingest:
-        with SliceFile(path) as file:
-            for group in file.groups:
-                pairs = np.unique(file.slices(group)[["patient", "lung_rads"]])
-                for patient, name in ((p.decode(), c.decode()) for p, c in pairs):
-                    if name not in order:
-                        accepted = ", ".join(CLASSES)
-                        raise InputError(f"{patient}: Lung-RADS '{name}'; accepted: {accepted}")
-                    ranks[patient] = max(ranks.get(patient, 0), order.index(name))
-    if not ranks:
-        raise InputError("no patient has a slice that can be used; see the rejected files' tables")
-    return {patient: order[rank] for patient, rank in ranks.items()}
+    if any(name != "LR1" or found[patient].nodule for patient, name in classes.items()):
+        return
+    causes = Counter(reason.partition(":")[0] for reason in reasons.values())
+    left = "; ".join(f"{n} left out ({cause})" for cause, n in causes.most_common())
+    left = f"; {left}: see the reasons in the log" if left else ""
+    what = f"all {len(classes)} patients are healthy (LR1)" if classes else "no patient is left"
+    raise InputError(
+        f"{what}: no slice has a nodule, so that nothing can train{left}. accepted: at least one "
+        "patient with a nodule; look at what was matched with: python -m lungaug.preview "
+        "--configfile … (the ledger is unchanged)"
+    )
 
 
 def published_parts(cohort: Path) -> dict[str, str]:
@@ -148,26 +202,60 @@ def published_parts(cohort: Path) -> dict[str, str]:
 
 
 def divided(
-    classes: Mapping[str, str], book: Ledger, settings: Settings, parts: Mapping[str, str]
+    classes: Mapping[str, str],
+    book: Ledger,
+    settings: Settings,
+    parts: Mapping[str, str],
+    present: Collection[str] = (),
 ) -> dict[str, dict[str, str]]:
-    """Roles by fold and patient, new patients placed and entered in the ledger."""
+    """Roles by fold and patient, new patients placed and entered in the ledger.
+
+    Args:
+        classes: of the patients who get a role.
+        book: the ledger.
+        settings: see :class:`Settings`.
+        parts: who is published as a training or test patient.
+        present: the cohort's patients, those without a role among them.
+    """
+    entries = _entries(book, settings, parts)
+    _log_ledger(classes, entries, settings, {*classes, *present})
+    added, roles = placed(classes, entries, settings, parts)
+    folds = _n_folds(settings)
+    book.append(
+        Entry(settings.mode, folds, p, classes[p], added[p], settings.seed) for p in sorted(added)
+    )
+    return roles
+
+
+def _n_folds(settings: Settings) -> int:
+    return 0 if settings.mode == FIXED else settings.folds
+
+
+def _entries(book: Ledger, settings: Settings, parts: Mapping[str, str]) -> dict[str, Entry]:
     if parts and settings.mode != FIXED:
         raise SettingError(
             f"split.mode: got '{settings.mode}', but the source's test patients are published; "
             f"accepted: {FIXED}"
         )
-    folds = 0 if settings.mode == FIXED else settings.folds
-    entries = book.entries(settings.mode, folds)
-    _log_ledger(classes, entries, settings)
+    return book.entries(settings.mode, _n_folds(settings))
+
+
+def placed(
+    classes: Mapping[str, str],
+    entries: Mapping[str, Entry],
+    settings: Settings,
+    parts: Mapping[str, str],
+) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Places of the patients who are new, and everybody's roles by fold and patient.
+
+    Raises:
+        InputError: there are too few patients.
+        LeakageError: the ledger has a published test patient in another role, or the reverse.
+    """
     known = {patient: entry.place for patient, entry in entries.items()}
     if settings.mode == FIXED:
-        added, roles = _fixed(classes, known, settings, parts)
-    else:
-        added, roles = _cross_validated(classes, known, settings)
-    book.append(
-        Entry(settings.mode, folds, p, classes[p], added[p], settings.seed) for p in sorted(added)
-    )
-    return roles
+        return _fixed(classes, known, settings, parts)
+    return _cross_validated(classes, known, settings)
 
 
 def _fixed(
@@ -183,7 +271,7 @@ def _fixed(
     added |= {patient: role for patient, role in tested.items() if patient not in known}
     roles = {patient: {**known, **added}[patient] for patient in classes}
     _check_published(roles, parts)
-    check_roles(roles)
+    check_roles(roles, classes, None if parts else settings.quotas)
     return added, {FIXED: roles}
 
 
@@ -211,10 +299,13 @@ def _cross_validated(
 
 
 def _log_ledger(
-    classes: Mapping[str, str], entries: Mapping[str, Entry], settings: Settings
+    classes: Mapping[str, str],
+    entries: Mapping[str, Entry],
+    settings: Settings,
+    present: Collection[str],
 ) -> None:
     here = {patient: entry for patient, entry in entries.items() if patient in classes}
-    if entries and not here:
+    if entries and not set(entries) & set(present):
         raise InputError(
             f"none of the ledger's {len(entries)} patients is in this cohort: another pseudonym "
             "key, or the ledger of another cohort; accepted: the key that the ledger was made "
@@ -231,6 +322,36 @@ def _log_ledger(
                 entry.lung_rads or "unknown",
                 classes[patient] or "unknown",
             )
+
+
+def _log_left_out(reasons: Mapping[str, str], found: Mapping[str, Found]) -> None:
+    """Count the reasons; each patient's is a row of the table."""
+    counts = Counter(_DIGITS.sub("#", reason) for reason in reasons.values())
+    for reason, n in counts.most_common():
+        log.warning(
+            "%s: %s", counted(n, "patient without a role", "patients without a role"), reason
+        )
+
+
+def _log_slices(frame: pd.DataFrame, found: Mapping[str, Found]) -> None:
+    """Say of whom no slice is used, and which roles have no nodule."""
+    unseen = [p for p in sorted(set(frame["patient"])) if found[p].unseen == found[p].slices]
+    if unseen:
+        listed = ", ".join(unseen[:_SHOWN]) + (" and others" if len(unseen) > _SHOWN else "")
+        log.warning(
+            "%s a class and no mask, so that none of the slices is used: %s",
+            counted(len(unseen), "patient has", "patients have"), listed,
+        )  # fmt: skip
+    for (fold, role), rows in frame.groupby(["fold", "role"]):
+        if not any(found[patient].nodule for patient in rows["patient"]):
+            log.warning(
+                "fold %s: none of %s has a slice with a nodule", fold,
+                counted(len(rows), f"{role} patient", f"{role} patients"),
+            )  # fmt: skip
+
+
+def counted(n: int, one: str, more: str) -> str:
+    return f"{n} {one if n == 1 else more}"
 
 
 def _log_summary(frame: pd.DataFrame, settings: Settings, published: bool) -> None:
