@@ -165,11 +165,11 @@ def test_file_without_preamble(tmp_path: Path) -> None:
     [
         ("x.dcm", b"", "empty file"),
         ("x", b"", "empty file"),
-        ("x.txt", b"", ""),
+        ("x.txt", b"", "empty file"),
         ("x.dcm", b"PK" + bytes(500), "not a DICOM file, in spite of its name"),
-        ("x.csv", b"a,b\n" * 100, ""),
-        ("README", b"some words, more than a preamble's length " * 9, ""),
-        ("x.xml", b"<other/>", ""),
+        ("x.csv", b"a,b\n" * 100, "text or table, not an image"),
+        ("README", b"some words, more than a preamble's length " * 9, "text or table"),
+        ("x.xml", b"<other/>", "text or table, not an image"),
         ("x.xml", b"<LidcReadMessage>", "malformed XML"),
     ],
 )
@@ -245,7 +245,9 @@ def test_include_and_hidden(tmp_path: Path) -> None:
         (("covid", "*/deep"), ["covid", "lidc_2/deep"]),
     ):
         found = update_index(root, tmp_path / "index.tsv", include)
-        assert [os.path.dirname(entry.path) for entry in found] == expected
+        assert [os.path.dirname(entry.path) for entry in found if not entry.fault] == expected
+        hidden = [(entry.path, entry.fault) for entry in found if entry.fault]
+        assert hidden == ([] if include else [(".cache", "hidden: not read")])
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:
@@ -278,5 +280,8 @@ def test_real_files(real_data: Path, tmp_path: Path) -> None:
     assert kinds["lidc_0001_GE/69.xml"] == "annotations"
     assert kinds["lidc_0095_SIEMENS_slice/IM140.png"] == "mask"
     faults = {e.path.split("/")[0]: e.fault for e in found if e.fault}
-    assert faults == {"enhanced_ct_synth": "values are no HU: RescaleType says otherwise"}
+    assert faults == {
+        "enhanced_ct_synth": "values are no HU: RescaleType says otherwise",
+        "lidc_nodule_crops": "text or table, not an image",
+    }
     assert sum("lungmask" in e.path and bool(e.headers) for e in found) == 2

@@ -346,7 +346,7 @@ def test_memory_does_not_grow_with_the_series(tmp_path: Path) -> None:
 def test_real_lidc(real_data: Path, tmp_path: Path) -> None:
     cohort = Cohort(tmp_path)
     cohort.root = real_data
-    cohort.scan(include=["lidc_0001_GE", "lidc_0095*"])
+    cohort.scan(include=["lidc_0001_GE", "lidc_0095*"], kind="lidc")
     with cohort.ingest(kind="lidc") as file:
         slices = file.slices("512x512")
         assert len(slices) == 17

@@ -151,6 +151,7 @@ def test_faults_are_rows(source: Source) -> None:
     assert {path: reason.split(":")[0] for path, reason in source.rejected} == {
         "bad/mr.dcm": "not CT", "bad/scout.dcm": "localiser", "bad/empty.dcm": "empty file",
         "bad/short.dcm": "headers end early (missing tag", "one/twin.dcm": "duplicate slice",
+        "bad/notes.txt": "text or table, not an image",
     }  # fmt: skip
 
 
@@ -263,10 +264,15 @@ def test_nothing_usable_says_why(source: Source) -> None:
 def test_mask_of_no_image(source: Source) -> None:
     source.masks = source.folder / "masks"
     write_png(source.masks / "unknown.png", (1, 1))
-    (source.masks / "preview.jpg").write_text("no fault")
+    (source.masks / "preview.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(InputError, match=r"none of 1 masks .* 1 times mask of no image"):
+        source.scan()
+    write_png(source.masks / f"{uid(1, 2)}.png", (3, 3))
     source.scan()
     reason = "mask of no image, by sheet, SOPInstanceUID or file name"
-    assert source.rejected == [("masks:unknown.png", reason)]
+    assert sorted(source.rejected) == [
+        ("masks:preview.jpg", "JPEG picture; accepted as mask: PNG"), ("masks:unknown.png", reason)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("place", ["masks", "masks/deep", "root/one"])
@@ -290,7 +296,7 @@ def test_lines_of_the_sheet_that_name_nothing(
     (source.root / "bad.dcm").write_bytes(b"not DICOM")
     source.sheet = source.folder / "sheet.tsv"
     header = "patient_id\tfolder\timage\tlung_rads\tmask\n"
-    good = "P\t\t\tLR2\t\n\ttwo\t\tLR3\t\n\t\tbad.dcm\t\tm.png\n"
+    good = "P\t\t\tLR2\t\n\ttwo\t\tLR3\t\n\t\tbad.dcm\t\t\n"
     source.sheet.write_text(header + good)
     source.scan()
     assert "nothing in the source" not in caplog.text
@@ -307,7 +313,7 @@ def test_lines_of_the_sheet_that_name_nothing(
 def test_real_cohort(real_data: Path, tmp_path: Path) -> None:
     source = Source(tmp_path)
     source.root = real_data
-    rows = source.scan()
+    rows = source.scan(kind="lidc")
     assert {name: int(row["n_files"]) for name, row in rows.items()} == {
         "LIDC-IDRI-0001": 16, "LIDC-IDRI-0002": 12, "LIDC-IDRI-0095": 1, "normal002": 34,
         "cap002": 27, "C3N-00247": 29, "Lung_Dx-A0002": 30, "A002304": 1, "A046441": 1,
@@ -316,6 +322,6 @@ def test_real_cohort(real_data: Path, tmp_path: Path) -> None:
     }  # fmt: skip
     assert [path.split("/")[0] for path, _ in source.rejected].count("ge_ctimage_ts") == 4
     assert [path.split("/")[0] for path, _ in source.rejected].count("enhanced_ct_synth") == 2
-    assert len(source.rejected) == 6
+    assert len([path for path, _ in source.rejected if path.endswith(".dcm")]) == 7
     assert rows["A046441"]["warnings"].startswith("3 patients in one folder")
     assert rows["normal002"]["warnings"] == rows["C3N-00247"]["warnings"] == ""

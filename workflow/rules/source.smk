@@ -49,7 +49,10 @@ checkpoint scan:
         tree=source_tree,
         code=code("scan"),
         settings=settings(
-            "scan", kind={"phantom": "dicom", "lidc": "dicom"}.get(KIND, KIND)
+            "scan",
+            kind={"phantom": "dicom"}.get(KIND, KIND),
+            on_bad_input=CONFIG["ingest"]["on_bad_input"],
+            unannotated=CONFIG["ingest"]["unannotated"],
         ),
     shell:
         'python -m lungaug scan --root "$LUNGAUG_SOURCE" --private "$LUNGAUG_PRIVATE"'

@@ -1,10 +1,8 @@
-"""Nodule masks in PNG files: whose they are, what they mark, how large that is."""
+"""Nodule masks in PNG files: what they mark, and how large that is."""
 
 from __future__ import annotations
 
-import posixpath
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,50 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungaug.errors import InputError
-from lungaug.sources.series import Image
-from lungaug.sources.sheet import Sheet
 
 MAX_LABEL = 255
 
 Values = Literal["components", "labels"]
 Mark = tuple[int, int]
 """A label on a slice: index of the slice, label."""
-
-
-def match(
-    images: Iterable[Image],
-    masks: Sequence[str],
-    sheet: Sheet,
-    resolve: Callable[[str], str | None],
-) -> dict[str, str]:
-    """Which mask belongs to which image, both by path.
-
-    The sheet comes first (path of the image, then SOPInstanceUID); then a PNG whose name is the
-    image's SOPInstanceUID; then one of the image's path but for the suffix; then one of the same
-    name in another folder, provided that only one image and one mask have that name. Frames of
-    multi-frame files have no masks.
-
-    Args:
-        images: of the whole cohort, since a name must be unique in it.
-        masks: paths of the PNGs, relative to the folder of masks.
-        sheet: the sample sheet.
-        resolve: finds the path, in terms of ``masks``, of a mask that the sheet names.
-
-    Raises:
-        InputError: a mask that the sheet names for one of the images does not exist.
-    """
-    single = [image for image in images if image.header.frame < 0]
-    stems = Counter(_stem(image.path) for image in single)
-    by_path = {_without_suffix(png): png for png in masks}
-    by_stem: dict[str, list[str]] = defaultdict(list)
-    for png in masks:
-        by_stem[posixpath.basename(_without_suffix(png))].append(png)
-    found = {}
-    for image in single:
-        mask = _named(image, sheet, resolve) or _unnamed(image, by_path, by_stem, stems)
-        if mask is not None:
-            found[image.path] = mask
-    return found
 
 
 def read_mask(path: Path, shape: tuple[int, int], values: Values) -> NDArray[np.uint8]:
@@ -156,42 +116,6 @@ def _leader(leaders: Mapping[Mark, Mark], key: Mark) -> Mark:
     while leaders[key] != key:
         key = leaders[key]
     return key
-
-
-def _named(image: Image, sheet: Sheet, resolve: Callable[[str], str | None]) -> str | None:
-    named = sheet.mask_of(image.path, image.header.sop_uid)
-    if named is None:
-        return None
-    mask = resolve(named.path)
-    if mask is None:
-        raise InputError(f"sheet: the mask in line {named.line} does not exist")
-    return mask
-
-
-def _unnamed(
-    image: Image,
-    by_path: Mapping[str, str],
-    by_stem: Mapping[str, list[str]],
-    stems: Mapping[str, int],
-) -> str | None:
-    by_uid = by_stem.get(image.header.sop_uid, [])
-    if len(by_uid) == 1:
-        return by_uid[0]
-    for name in (_without_suffix(image.path), image.path):
-        if name in by_path:
-            return by_path[name]
-    stem = _stem(image.path)
-    same = by_stem.get(stem, [])
-    return same[0] if len(same) == 1 and stems[stem] == 1 else None
-
-
-def _stem(path: str) -> str:
-    return posixpath.basename(_without_suffix(path))
-
-
-def _without_suffix(path: str) -> str:
-    base, suffix = posixpath.splitext(path)
-    return base if suffix.lower() in (".dcm", ".dicom", ".ima", ".png") else path
 
 
 def _grey(path: Path) -> NDArray[np.integer]:

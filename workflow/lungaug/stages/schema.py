@@ -58,7 +58,7 @@ DERIVED = {
     "arm": ("fingerprints", "crop"),
     "realism": ("crop", "min_diameter_mm", "feather_px"),
     "published": ("level", "decimals", "pseudo_patients"),
-    "scan": ("kind",),
+    "scan": ("kind", "on_bad_input", "unannotated"),
     "tables": ("threshold", "pseudo_patients"),
     "presence_tables": ("n_resamples", "level", "minimum_patients"),
     "curves": ("level", "minimum_patients", "pseudo_patients"),

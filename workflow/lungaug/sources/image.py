@@ -1,0 +1,29 @@
+"""One CT image in its file, and what is said of files that are not used."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+
+from lungaug.sources.dicom_header import Header
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One CT image in its file; ``digest`` is of the whole file."""
+
+    path: str
+    digest: str
+    header: Header
+
+    @property
+    def folder(self) -> str:
+        return posixpath.dirname(self.path)
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A file, or one of its images, that is not used."""
+
+    path: str
+    reason: str
