@@ -2,67 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import stat
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 
-from dicom_files import SHAPE, ct_dataset, read, uid, write, write_series
+from dicom_files import ct_dataset, read, uid, write, write_series
+from dicom_source import Source, write_png
 from lungaug.cohort import Pseudonyms, load_or_create_key
 from lungaug.errors import InputError
-from lungaug.settings import from_mapping
 from lungaug.stages import scan
-from lungaug.store import Provenance
-
-PROVENANCE = Provenance("scan", "{}", "")
-
-
-class Source:
-    """A source folder with its scan's results beside it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.root = folder / "root"
-        self.masks: Path | None = None
-        self.sheet: Path | None = None
-        self.private = folder / "private"
-        self.rejected: list[tuple[str, str]] = []
-
-    def scan(self, **settings: Any) -> dict[str, dict[str, str]]:
-        """The cohort's rows by PatientID; ``rejected`` holds (path, reason)."""
-        scan.run(
-            root=self.root, private=self.private, output=self.folder / "cohort.tsv",
-            rejected=self.folder / "rejected.tsv", key=self.folder / "key", sheet=self.sheet,
-            masks=self.masks, settings=from_mapping(scan.Settings, settings),
-            provenance=PROVENANCE,
-        )  # fmt: skip
-        paths = {row["file"]: row["path"] for row in table(self.private / "files.tsv")}
-        rejected = table(self.folder / "rejected.tsv")
-        self.rejected = [(paths[row["file"]], row["reason"]) for row in rejected]
-        names = {row["patient"]: row["patient_id"] for row in table(self.private / "mapping.tsv")}
-        return {names[row["patient"]]: row for row in table(self.folder / "cohort.tsv")}
-
-    def digests(self, **settings: Any) -> dict[str, str]:
-        return {name: row["digest"] for name, row in self.scan(**settings).items()}
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
-
-
-def write_png(path: Path, *pixels: tuple[int, int]) -> Path:
-    mask = np.zeros(SHAPE, np.uint8)
-    for row, column in pixels:
-        mask[row, column] = 255
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(bytes(cv2.imencode(".png", mask)[1]))
-    return path
 
 
 @pytest.fixture

@@ -21,11 +21,19 @@ X_RAY = "X-ray annotations"
 
 @dataclass(frozen=True)
 class AnnotationFile:
-    """An annotation file: the series that it was made on, and the slices that it outlines."""
+    """An annotation file.
+
+    Attributes:
+        file: its reference and digest.
+        series_uid: the series that it was made on.
+        slice_uids: the slices that it outlines.
+        at_hand: some of these slices are here; else the series' UID says whose it is.
+    """
 
     file: PlannedFile
     series_uid: str
     slice_uids: frozenset[str]
+    at_hand: bool
 
 
 @dataclass
@@ -52,7 +60,7 @@ class Contours:
         return [
             one.file
             for one in self.files.get(series.patient, ())
-            if one.slice_uids & here or (series.uid and one.series_uid == series.uid)
+            if one.slice_uids & here or (not one.at_hand and one.series_uid == series.uid)
         ]
 
 
@@ -87,8 +95,11 @@ def find_contours(
             found.patients[name] = patients
         else:
             file = PlannedFile(name, entry.digest)
-            one_file = AnnotationFile(file, entry.uids[0], frozenset(entry.uids[1:]))
-            found.files[next(iter(patients))].append(one_file)
+            series_uid, *slices = entry.uids
+            at_hand = any(uid in by_uid for uid in slices)
+            found.files[next(iter(patients))].append(
+                AnnotationFile(file, series_uid, frozenset(slices), at_hand)
+            )
         seen.add(entry.digest)
     return found
 

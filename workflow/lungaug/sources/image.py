@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
 from dataclasses import dataclass
 
@@ -18,7 +19,11 @@ class Image:
 
     @property
     def folder(self) -> str:
-        return posixpath.dirname(self.path)
+        return _folder_of(self.path)
+
+
+# Asked for several times for each of hundreds of thousands of images.
+_folder_of = functools.lru_cache(maxsize=1 << 20)(posixpath.dirname)
 
 
 @dataclass(frozen=True)

@@ -156,10 +156,13 @@ class _Finder:
         self.by_name: dict[str, set[Hashable]] = defaultdict(set)
         self.folders: dict[str, set[str]] = defaultdict(set)
         frames: set[str] = set()
+        seen: set[tuple[str, str]] = set()
         for one in candidates:
             path = normal(one.image.path)
-            for folder in _ancestors(path):
-                self.folders[folder].add(one.patient)
+            if (one.patient, one.image.folder) not in seen:
+                seen.add((one.patient, one.image.folder))
+                for folder in _ancestors(path):
+                    self.folders[folder].add(one.patient)
             if one.image.header.frame >= 0:
                 frames.add(without_suffix(path))
                 continue
@@ -229,9 +232,9 @@ class _Finder:
 def _owners(candidates: Sequence[Candidate]) -> dict[str, str]:
     """The patient whom a name of a folder stands for: a PatientID, or a folder of one patient."""
     seen: dict[str, set[str]] = defaultdict(set)
-    for one in candidates:
-        for part in posixpath.dirname(normal(one.image.path)).casefold().split("/"):
-            seen[part].add(one.patient)
+    for folder, patient in {(one.image.folder, one.patient) for one in candidates}:
+        for part in normal(folder).casefold().split("/"):
+            seen[part].add(patient)
     owners = {part: next(iter(of)) for part, of in seen.items() if len(of) == 1 and part}
     for one in candidates:
         if one.image.header.patient_id:

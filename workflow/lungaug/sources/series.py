@@ -85,8 +85,8 @@ def group(images: Iterable[Image], sheet: Sheet) -> dict[str, dict[str, list[Ima
 
 def patient_of(image: Image, sheet: Sheet) -> str:
     """Return the name under which :func:`group` files an image."""
-    named = sheet.patient_of(image.path) or image.header.patient_id
-    return named or f"folder:{image.folder}"
+    named = sheet.patient_of(image.path) if sheet.patients else ""
+    return named or image.header.patient_id or f"folder:{image.folder}"
 
 
 def _named(by_series: dict[tuple[str, str], list[Image]]) -> dict[str, list[Image]]:

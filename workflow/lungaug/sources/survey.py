@@ -173,10 +173,11 @@ class Survey:
         return found
 
     def _patient_of(self, image: Image) -> str:
-        named = self.sheet.patient_of(image.path) or image.header.patient_id
-        if not named and len(self._folders.get(image.folder, ())) == 1:
-            return next(iter(self._folders[image.folder]))
-        return named or series.patient_of(image, self.sheet)
+        named = series.patient_of(image, self.sheet)
+        others = self._folders.get(image.folder, ())
+        if named == f"folder:{image.folder}" and len(others) == 1:
+            return next(iter(others))
+        return named
 
     # --- annotations
 
@@ -225,11 +226,17 @@ class Survey:
         """Whether a PNG among the images is no mask of them, as its size says."""
         if self.tree.masks:
             return False
-        entry = self._by_path[path]
-        sizes = {(header.rows, header.columns) for header in entry.headers}
-        patients = self.matching.patients.get(path, set())
-        of = [c.image for c in self.candidates if not patients or c.patient in patients]
-        return not sizes & {(image.header.rows, image.header.columns) for image in of}
+        sizes = {(header.rows, header.columns) for header in self._by_path[path].headers}
+        patients = self.matching.patients.get(path) or self._sizes.keys()
+        return not any(sizes & self._sizes.get(patient, set()) for patient in patients)
+
+    @cached_property
+    def _sizes(self) -> dict[str, set[tuple[int, int]]]:
+        """Sizes of the images by patient."""
+        found: dict[str, set[tuple[int, int]]] = defaultdict(set)
+        for one in self.candidates:
+            found[one.patient].add((one.image.header.rows, one.image.header.columns))
+        return found
 
     @cached_property
     def _by_path(self) -> dict[str, Entry]:
@@ -355,7 +362,9 @@ class Survey:
             found.warnings.append(f"damaged files among the images: {len(found.damaged)}")
 
     def _was_image(self, one: Suspect, volumes: Sequence[Series]) -> bool:
-        return one.has_content or any(volume.has_gap for volume in volumes)
+        """Whether a file was an image: its content, a gap or masks without images say so."""
+        orphans = any(not patients for _, patients in self._unused_of)
+        return one.has_content or orphans or any(volume.has_gap for volume in volumes)
 
     def _add_problems(
         self, found: Found, kept: set[tuple[str, int]], reasons: dict[str, str]

@@ -259,6 +259,7 @@ def _add_found(
     findings.problems += [(patient, problem) for problem in found.problems]
     if not found.chosen:
         findings.patients.append((patient, found.name))
+        log.warning("%s: left out: none of the images can be used, see scan.rejected.tsv", patient)
         return
     damaged = tuple(dict.fromkeys((*found.damaged, *found.problems)))
     planned = plan.PatientPlan(
