@@ -119,7 +119,7 @@ def run(
     private_folder(private)
     names = Pseudonyms(load_or_create_key(key))
     look = partial(_look_at_tables, provenance=provenance)
-    if settings.kind != "mendeley":
+    if settings.kind in ("dicom", "lidc"):
         look = partial(_look_at_dicom, sheet=sheet, masks=masks)
     findings, paths = look(root, private, names, settings)
     if findings.problems and settings.on_bad_input == "stop":
