@@ -24,9 +24,9 @@ IN_POD = APART and workflow.remote_exec
 
 try:
     SCHEMA = configuration.load_schema()
-    CONFIG = configuration.checked(config, SCHEMA, files=not IN_POD)
+    CONFIG = configuration.checked(config, SCHEMA, files=not IN_POD, written=WRITTEN)
 except SettingError as fault:
-    sys.exit(f"config: {fault}")
+    sys.exit("\n".join(f"config: {line}" for line in str(fault).splitlines()))
 
 WORKING = Path(".snakemake")
 staleness.remember(WORKING / "lungaug.modules.json")
