@@ -56,7 +56,10 @@ def test_equal_keys_are_found_at_any_depth(
     (fault,) = read(tmp_path, text).faults
     assert fault.key == key
     assert fault.place is not None
-    assert (fault.place.line, fault.text) == (lines[0], f"given twice, first in line {lines[1]}")
+    assert (fault.place.line, fault.text) == (
+        lines[0],
+        f"given twice, first in line {lines[1]}; keep one",
+    )
 
 
 def test_an_alias_is_not_a_second_key(tmp_path: Path) -> None:

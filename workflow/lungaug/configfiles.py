@@ -90,7 +90,9 @@ def read(files: Iterable[Path], overrides: Mapping[str, Any] | None = None) -> W
         if root is not None:
             for key, place, first in _keys(root, "", _name(file), order, set()):
                 if first is not None:
-                    faults.append(Fault(key, f"given twice, first in line {first}", place))
+                    faults.append(
+                        Fault(key, f"given twice, first in line {first}; keep one", place)
+                    )
                 places[key] = place
     end = len(places) + 1
     for key in _flat(overrides or {}, ""):

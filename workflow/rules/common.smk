@@ -11,7 +11,16 @@ from snakemake.io import _IOFile
 from snakemake.logging import logger
 from snakemake.settings.types import SharedFSUsage
 
-from lungaug import configuration, grid, records, replanning, roster, runs, staleness
+from lungaug import (
+    cohort_root,
+    configuration,
+    grid,
+    records,
+    replanning,
+    roster,
+    runs,
+    staleness,
+)
 from lungaug.errors import SettingError, StorageError
 
 _IOFile.checksum = staleness.hashed_once(_IOFile.checksum)
@@ -75,6 +84,18 @@ if IS_PHANTOM:
         "sheet": f"{made}/sheet.tsv",
         "masks": f"{made}/masks",
     }
+# Whose tables and ledger these are: a second source folder must not take the name.
+ROOT_OF_COHORT = (
+    Path(PRIVATE),
+    COHORT,
+    SOURCE["root"],
+    [Path(LOCAL_RESULTS, "cohort.tsv"), Path(LEDGER)],
+)
+if workflow.is_main_process and not IS_PHANTOM:
+    try:
+        cohort_root.check(*ROOT_OF_COHORT)
+    except SettingError as fault:
+        sys.exit(f"config: {fault}")
 REPORT_TEXT = LIBRARY / "report"
 # Paths, the device and how trainings run are no settings: through the environment they make
 # nothing stale.
@@ -452,7 +473,9 @@ def begin():
     """Before the first job: what is to be written to can be, and who works here is told."""
     try:
         runs.check_writable([Path(LOCAL_RESULTS), Path(PRIVATE), Path(LEDGER).parent])
-    except StorageError as fault:
+        if not IS_PHANTOM:
+            cohort_root.claim(*ROOT_OF_COHORT)
+    except (SettingError, StorageError) as fault:
         raise WorkflowError(str(fault))
     runs.sign(WORKING)
     SEEN.update(
