@@ -44,6 +44,7 @@ pathvars:
     benchmarks=f"{RESULTS}/benchmarks",
 
 
+include: "workflow/rules/check_networks.smk"
 include: "workflow/rules/source.smk"
 include: "workflow/rules/preprocess.smk"
 include: "workflow/rules/split.smk"

@@ -53,7 +53,7 @@ def _checks(files: bool) -> list[tuple[Check, tuple[str, ...]]]:
         (_grid_faults, ("arms", "grid", "segmenters", "learning_curve", "split", "seeds")),
         (_first_faults, ("arms", "grid", "segmenters", "learning_curve", "mixed_generators")),
         (_presence_faults, ("presence", "select")),
-        (_training_faults, networks),
+        (_training_faults, (*networks, "device")),
         (_encoder_faults, (*networks, "arms", "grid", "learning_curve", "split", "seeds")),
         (_source_faults, ("source",)),
         (_key_faults, ("key_file", "source")),
@@ -146,6 +146,11 @@ def _training_faults(config: Config, schema: Mapping[str, Any]) -> Iterator[Faul
     }
     for where, section in sections.items():
         yield from _section_faults(where, section["network"], section["training"])
+        if config["device"] == "cpu" and section["training"]["precision"] == "16-mixed":
+            text = (
+                "got '16-mixed', which needs a GPU; accepted with device: cpu: 32-true, bf16-mixed"
+            )
+            yield Fault(f"{where}.training.precision", text)
 
 
 def _encoder_faults(config: Config, schema: Mapping[str, Any]) -> Iterator[Fault]:

@@ -11,16 +11,8 @@ from snakemake.io import _IOFile
 from snakemake.logging import logger
 from snakemake.settings.types import SharedFSUsage
 
-from lungaug import (
-    cohort_root,
-    configuration,
-    grid,
-    records,
-    replanning,
-    roster,
-    runs,
-    staleness,
-)
+from lungaug import cohort_root, configuration, grid, records, replanning, roster, runs
+from lungaug import staleness
 from lungaug.errors import SettingError, StorageError
 
 _IOFile.checksum = staleness.hashed_once(_IOFile.checksum)
@@ -375,6 +367,41 @@ def pretrained(section):
     """The file of pretrained weights, where the setting is one."""
     weights = section["network"]["weights"]
     return [local(weights)] if weights and Path(weights).is_file() else []
+
+
+def networks():
+    """Every network that is trained, with its settings."""
+    names = sorted({training.segmenter for training in TRAININGS})
+    return {name: used_by(name)["network"] for name in names}
+
+
+def networks_settings():
+    presence = CONFIG["train_presence"]["network"] if CONFIG["presence"] else None
+    return settings(
+        "check_networks",
+        segmenters=networks(),
+        presence=presence,
+        cuda_devices=cuda_devices(),
+    )
+
+
+def cuda_devices():
+    """GPUs that a training must have; none where it takes what there is."""
+    if CONFIG["device"] != "cuda":
+        return 0
+    names = sorted({training.segmenter for training in TRAININGS})
+    sections = [used_by(name) for name in names]
+    sections += [CONFIG["train_presence"]] if CONFIG["presence"] else []
+    return max(section["training"]["devices"] for section in sections)
+
+
+def weights_of_networks():
+    """Every file of pretrained weights, once."""
+    sections = [{"network": network} for network in networks().values()]
+    sections += [CONFIG["train_presence"]] if CONFIG["presence"] else []
+    return list(
+        dict.fromkeys(file for section in sections for file in pretrained(section))
+    )
 
 
 @functools.cache

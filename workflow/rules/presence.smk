@@ -11,6 +11,7 @@ if CONFIG["presence"]:
             slices="<results>/{fold}/slices.tsv",
             # As for segmenters: what it says of other arms does not make this one stale.
             audit=ancient("<results>/{fold}/audit.tsv"),
+            networks=ancient("<results>/networks.tsv"),
             split=ancient("<results>/split.tsv"),
             preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
             ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),

@@ -9,6 +9,7 @@ rule train_segmenter:
         slices="<results>/{fold}/slices.tsv",
         # The audit must have passed, but what it says of other arms does not make this one stale.
         audit=ancient("<results>/{fold}/audit.tsv"),
+        networks=ancient("<results>/networks.tsv"),
         split=ancient("<results>/split.tsv"),
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
