@@ -25,7 +25,10 @@ def test_an_unknown_setting_is_named(tmp_path: Path, capsys: pytest.CaptureFixtu
     out = [f"--output={tmp_path / 'o.h5'}", f"--skipped={tmp_path / 's.tsv'}"]
     arguments = ["preprocess", f"--ingest={tmp_path}", *out, '--settings={"lung": 1}']
     assert main(arguments) == 1
-    assert "preprocess.lung: unknown setting; accepted:" in capsys.readouterr().err
+    assert (
+        "preprocess.lung: unknown setting (did you mean 'lungs'?); accepted:"
+        in capsys.readouterr().err
+    )
 
 
 def test_an_unknown_stage_lists_the_stages(capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,9 +119,9 @@ def _composed(file: Path) -> yaml.Node | None:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
+        byte = hex(error.object[error.start])
         raise SettingError(
-            f"{name}, line {line}: no UTF-8 (byte 0x{error.object[error.start]:02x}); save the "
-            "file as UTF-8"
+            f"{name}, line {line}: no UTF-8 (byte {byte}); save the file as UTF-8"
         ) from error
     except OSError as error:
         raise SettingError(f"{name}: cannot be read ({error.strerror})") from error
