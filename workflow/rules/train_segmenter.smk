@@ -45,6 +45,6 @@ rule train_segmenter:
         " --detections {output.detections:q} --cost {output.cost:q}"
         ' --checkpoint "$LUNGAUG_CHECKPOINTS"/{wildcards.fold:q}.{wildcards.arm:q}'
         ".{wildcards.segmenter:q}.{wildcards.seed:q}.pt"
-        ' --events "$LUNGAUG_RESULTS/tensorboard"/{wildcards.fold:q}/{wildcards.arm:q}'
-        "/{wildcards.segmenter:q}/seed{wildcards.seed:q}"
+        ' --events "$LUNGAUG_RESULTS/tensorboard"/{wildcards.fold:q}/{wildcards.arm:q}/'
+        "{wildcards.segmenter:q}/seed{wildcards.seed:q}"
         " --settings {params.settings:q} --code {params.code:q} 2>&1 | tee {log:q}"
