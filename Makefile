@@ -9,7 +9,7 @@ BIN := .venv/bin
 RUN := PATH="$$PWD/$(BIN):$$PATH"
 INSTALLED := .venv/.installed
 SCHEMA := workflow/schemas/config.schema.yaml
-# Of one's own: one file, whatever its name, or several with blanks between them; the demo's without.
+# Of one's own: one file of any name, or several with blanks between them; the demo's without.
 export CONFIG
 OF_CONFIG := files=(); if [ -e "$${CONFIG:-}" ]; then files=(--configfile "$$CONFIG"); \
   elif [ -n "$${CONFIG:-}" ]; then read -ra files <<< "--configfile $$CONFIG"; fi

@@ -97,7 +97,7 @@ def test_every_configuration_is_accepted(page: str, text: str, tmp_path: Path) -
     schema = configuration.load_schema()
     if not set(values) <= set(schema["properties"]):
         pytest.skip("a profile or another file, not a configuration")
-    # A part of a configuration stands beside a source.
+    # A part of a configuration goes with a source.
     values.setdefault("source", {"kind": "phantom"})
     if values["source"]["kind"] != "phantom":
         (tmp_path / "sheet.tsv").touch()

@@ -92,7 +92,7 @@ def _is_in_rules(key: str) -> bool:
 
 
 def _slots(config: Mapping[str, Any]) -> Iterator[Slot]:
-    """Yield every path of a configuration, whatever is filled in and right so far."""
+    """Yield every path of a configuration, which may be incomplete or faulty."""
     yield from _named(config, "", _TOP)
     yield from _named(config.get("source"), "source.", _SOURCE)
     yield from _named(config.get("realism"), "realism.", ("inception_weights",))
