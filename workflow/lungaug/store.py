@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -367,7 +368,8 @@ class SliceFile:
 
 
 def _rebuild(path: Path) -> str:
-    return f"rebuild it with: snakemake --force {path} (and the --configfile of the run)"
+    target = shlex.quote(str(path))
+    return f"rebuild it with: snakemake --force {target} (and the --configfile of the run)"
 
 
 def _as_type(name: str, image: NDArray[Any]) -> NDArray[Any]:

@@ -22,10 +22,10 @@ checkpoint split:
         code=code("split"),
         settings=settings("split"),
     shell:
-        "python -m lungaug split --ingest {input.ingest} --cohort {input.cohort}"
+        "python -m lungaug split --ingest {input.ingest:q} --cohort {input.cohort:q}"
         ' --ledger "$LUNGAUG_LEDGER"'
-        " --output {output.split}"
-        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
+        " --output {output.split:q}"
+        " --settings {params.settings:q} --code {params.code:q} 2>&1 | tee {log:q}"
 
 
 rule select:
@@ -48,6 +48,6 @@ rule select:
         code=code("select"),
         settings=settings("select"),
     shell:
-        "python -m lungaug select --preprocess {input.preprocess} --split {input.split}"
-        ' --fold {wildcards.fold} --root "$LUNGAUG_RESULTS" --output {output}'
-        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
+        "python -m lungaug select --preprocess {input.preprocess:q} --split {input.split:q}"
+        ' --fold {wildcards.fold:q} --root "$LUNGAUG_RESULTS" --output {output:q}'
+        " --settings {params.settings:q} --code {params.code:q} 2>&1 | tee {log:q}"
