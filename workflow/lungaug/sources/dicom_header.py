@@ -21,13 +21,17 @@ from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import UID, ImplicitVRLittleEndian, RLELossless
 
 from lungaug.errors import InputError
+from lungaug.sources.deflated import check_items, inflated
 from lungaug.sources.dicom_values import READ_ERRORS, integer_of, numbers_of, text_of, texts_of
 
 CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
+
+MAX_SIDE = 4096
+"""Rows and columns that a CT image may have; today's scanners make up to 2048."""
 
 _MODALITIES = frozenset(
     """
@@ -163,12 +167,14 @@ def read_headers(file: BinaryIO, size: int) -> tuple[str, list[Header]]:
     file.seek(0)
     try:
         with quiet():
+            plain, size = inflated(file, size)
+            check_items(plain)
             dataset = pydicom.dcmread(
-                file, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
+                plain, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
             )
             if "MediaStorageSOPClassUID" not in dataset.file_meta and not _says_something(dataset):
                 return "", []
-            left = size - file.tell()
+            left = size - plain.tell()
             fault, headers = _described(dataset)
             if fault and fault != _LOCALISER and _ends_early(dataset, left):
                 raise InputError(f"headers end early ({fault})")
@@ -208,14 +214,17 @@ def _not_ct(dataset: Dataset) -> str:
 def _unusable(dataset: Dataset) -> str:
     if (integer_of(dataset, "SamplesPerPixel") or 1) != 1:
         return "colour image"
-    if not integer_of(dataset, "Rows") or not integer_of(dataset, "Columns"):
+    rows, columns = (integer_of(dataset, name, 0) for name in ("Rows", "Columns"))
+    if min(rows, columns) <= 0:
         return _NO_SIZE
+    if max(rows, columns) > MAX_SIDE:
+        raise InputError(f"rows or columns beyond any CT; accepted: at most {MAX_SIDE}")
     return ""
 
 
 def _ends_early(dataset: Dataset, left: int) -> bool:
     """Whether a file ends within its headers, which may have been those of a CT image."""
-    if left > 0 or _transfer_syntax(dataset) == DeflatedExplicitVRLittleEndian:
+    if left > 0:
         return False
     # The last value before the end may itself be cut.
     ct = any(known.startswith(_class(dataset)) for known in (CT_CLASS, *ENHANCED_CLASSES))
@@ -235,8 +244,6 @@ def _cut(dataset: Dataset, left: int) -> str:
         left: bytes from the tag of the pixels on.
     """
     syntax = _transfer_syntax(dataset)
-    if syntax == DeflatedExplicitVRLittleEndian:
-        return ""
     if left <= 0:
         return "no pixel data"
     if not syntax.is_transfer_syntax or syntax.is_compressed:

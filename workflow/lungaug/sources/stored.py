@@ -1,0 +1,98 @@
+"""Stored values from the bits that hold them.
+
+Of the bits of a pixel only some are its value: BitsStored of them, up to HighBit. The others may
+hold overlays or nothing. Writers get these tags wrong, and then the value is not known: such images
+are refused, never guessed.
+
+References:
+    DICOM PS3.5 2024e, 8.1.1; in editions before 2014, 8.2 also for overlays in unused bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungaug.sources.codestream import StreamHeader
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Which bits of a pixel are its value.
+
+    Attributes:
+        allocated: bits of a pixel.
+        stored: bits of its value.
+        high: the highest of them, from 0.
+        signed: two's complement.
+    """
+
+    allocated: int
+    stored: int
+    high: int
+    signed: bool
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.stored <= self.high + 1 <= self.allocated <= 32:
+            raise ValueError("BitsAllocated, BitsStored and HighBit contradict each other")
+
+
+def to_values(
+    pixels: NDArray[np.integer[Any]], bits: Bits, stream: StreamHeader | None = None
+) -> NDArray[np.int32]:
+    """Return the values of pixels: without unused bits, and with their sign.
+
+    Args:
+        pixels: as they are stored or decoded, of any integer type.
+        bits: what the headers say of them.
+        stream: what a compressed frame says of itself.
+
+    Raises:
+        ValueError: the headers contradict the pixels, so that the values cannot be known.
+    """
+    if pixels.dtype.kind not in "iu":
+        raise ValueError("pixels that are no integers")
+    raw = pixels.astype(np.int64)
+    if stream is not None and bits.signed and not stream.signed:
+        _check_sign(raw, bits, stream.precision)
+    shift = bits.high + 1 - bits.stored
+    if shift and (raw & ((1 << shift) - 1)).any():
+        raise ValueError("HighBit contradicts the pixels")
+    raw >>= shift
+    values = raw & ((1 << bits.stored) - 1)
+    if bits.signed:
+        values -= (values >> (bits.stored - 1)) << bits.stored
+    if (raw != values).any():
+        _check_unused(raw, values, bits)
+    return values.astype(np.int32)
+
+
+def _check_sign(raw: NDArray[np.int64], bits: Bits, precision: int) -> None:
+    """Raise ValueError if the top bit of an unsigned stream may be a sign or a part of the value.
+
+    JPEG and JPEG-LS have no signs. Writers put two's complement of as many bits into them as the
+    stream says, which need not be BitsStored.
+    """
+    if precision < bits.stored and (raw >> (precision - 1) & 1).any():
+        raise ValueError("BitsStored contradicts the precision of the compressed frame")
+
+
+def _check_unused(raw: NDArray[np.int64], values: NDArray[np.int64], bits: Bits) -> None:
+    """Raise ValueError if the unused bits look like a part of the value.
+
+    Overlays and constants in them make an image rougher than it is without them; the upper bits
+    of values for which BitsStored is too small make it smoother, since without them it wraps.
+    """
+    width = bits.allocated - (bits.high + 1 - bits.stored)
+    whole = raw & ((1 << width) - 1)
+    if bits.signed:
+        whole -= (whole >> (width - 1)) << width
+    if _roughness(whole) < _roughness(values):
+        raise ValueError("values that do not fit in BitsStored")
+
+
+def _roughness(image: NDArray[np.int64]) -> int:
+    return int(np.abs(np.diff(image, axis=-1)).sum())
