@@ -36,7 +36,7 @@ _TAGS = [
 _ITEMS_AFTER_TAG = 12  # bytes of tag, VR and length of encapsulated pixels
 _PADDING_BYTES = 2  # that may follow a segment of RLE
 _SURPLUS = re.compile(r"RLE segment .* (\d+) vs\. (\d+) bytes")
-_AS_STORED = {"raw": True, "correct_unused_bits": False}
+_AS_STORED: dict[str, Any] = {"raw": True, "correct_unused_bits": False}
 _MAX_PIXEL_BYTES = 4 * MAX_SIDE**2
 _MEMORY = 4 << 30  # bytes, of the process that decodes; a CT image takes a hundredth
 

@@ -13,9 +13,15 @@ from numpy.typing import NDArray
 from lungaug.imaging.hu import FLOOR_HU, to_hu
 from lungaug.sources.decoding import UnreadablePixels, decode
 from lungaug.sources.dicom_header import Header
+from lungaug.sources.plausible import torn
 
 AIR_LIMIT_HU = -1000
 """Padding above this value could be tissue."""
+
+# Writers of unsigned pixels store what lies below the intercept as it is: -6 becomes 65530. As a
+# value it would be over 40,000 HU, which nothing has.
+_WRAPPED = (1 << 16) - 8192
+_LEAST_SLOPE = 0.75
 
 Decode = Callable[[Path, int], NDArray[Any]]
 """See :func:`lungaug.sources.decoding.decode`."""
@@ -34,13 +40,29 @@ def read_hu(path: Path, header: Header, isolated: Decode = decode) -> NDArray[np
         isolated: decodes compressed pixels; an ``IsolatedDecoder`` survives damaged ones.
 
     Raises:
-        UnreadablePixels: they cannot be opened or decoded, or have another size than announced.
+        UnreadablePixels: they cannot be opened or decoded, have another size than
+            announced, or cannot be an image.
     """
     if header.cut:
         raise UnreadablePixels(f"unreadable pixels (truncated: {header.cut})")
     stored = (isolated if header.compressed else decode)(path, header.frame)
     if stored.shape != (header.rows, header.columns):
         raise UnreadablePixels(f"pixels of shape {stored.shape} in an image of another size")
+    hu = _hu(stored, header)
+    fault = torn(hu)
+    if fault:
+        raise UnreadablePixels(fault)
+    return hu
+
+
+def _hu(stored: NDArray[Any], header: Header) -> NDArray[np.int16]:
+    hu = _padded(stored, header)
+    if header.intercept <= AIR_LIMIT_HU and header.slope >= _LEAST_SLOPE:
+        hu[stored >= _WRAPPED] = FLOOR_HU
+    return hu
+
+
+def _padded(stored: NDArray[Any], header: Header) -> NDArray[np.int16]:
     padding = (header.padding[0], header.padding[-1]) if header.padding else None
     if padding is None or max(padding) * header.slope + header.intercept < AIR_LIMIT_HU:
         return to_hu(stored, header.slope, header.intercept, padding)
