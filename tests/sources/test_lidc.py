@@ -13,8 +13,9 @@ import pydicom
 import pytest
 
 from lungaug.errors import InputError
+from lungaug.sources.contours import outlined_pixels
 from lungaug.sources.lidc import Annotations, Contour, Nodule, NonNodule, Reading, read_annotations
-from lungaug.sources.lidc_consensus import LidcSettings, label_masks, outlined_pixels
+from lungaug.sources.lidc_consensus import LidcSettings, label_masks
 
 SHAPE = (40, 60)
 SLICES = [f"1.2.{k}" for k in range(4)]

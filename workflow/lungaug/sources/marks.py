@@ -14,7 +14,7 @@ from lungaug.cohort import lung_rads_of
 from lungaug.errors import InputError
 from lungaug.sources.lidc import read_annotations
 from lungaug.sources.lidc_consensus import LidcSettings, label_masks
-from lungaug.sources.masks import Values, link, max_feret_mm, read_mask
+from lungaug.sources.masks import Values, check_share, link, max_feret_mm, read_mask
 from lungaug.sources.plan import PlannedSeries, PlannedSlice
 
 Opener = Callable[[str], Path]
@@ -157,6 +157,8 @@ def _of_annotations(
             _spacing(series.slices[0]),
             settings,
         )
+        for image in images.values():
+            check_share(image > 0)
     except InputError as error:
         refuse(first.name, error)
         return Marks()
