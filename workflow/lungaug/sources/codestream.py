@@ -35,6 +35,9 @@ from pydicom.uid import (
 )
 
 _JPEG_FRAME_MARKERS = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
+_END = b"\xff\xd9"
+_TILE = b"\xff\x90\x00\x0a"
+_PADDED_END = 1024  # bytes, padding by zeros included
 _SECOND = {
     JPEGLossless: (pylibjpeg,),
     JPEGLosslessSV1: (pylibjpeg,),
@@ -77,6 +80,8 @@ def decode_frame(stream: bytes, options: Mapping[str, Any]) -> tuple[NDArray[Any
     header = read_stream_header(stream, syntax)
     if header is None:
         raise ValueError("a compressed frame without a header")
+    if not _is_whole(stream, syntax):
+        raise ValueError("a compressed frame that is cut off")
     if (header.rows, header.columns) != (options["rows"], options["columns"]):
         raise ValueError("a compressed frame of another size than announced")
     pixels = _by(by_gdcm, stream, options, header)
@@ -93,6 +98,8 @@ def _by(
 ) -> NDArray[np.unsignedinteger]:
     runner = DecodeRunner(options["transfer_syntax_uid"])
     runner.set_options(**options)
+    # Else GDCM drops bits of a stream that has more of them than the headers say.
+    runner.set_option("bits_stored", header.precision)
     runner.set_option("j2k_precision", header.precision)
     runner.set_option("jls_precision", header.precision)
     with _silent_decoder():
@@ -155,6 +162,19 @@ def _jpeg_2000(stream: bytes) -> StreamHeader | None:
     right, bottom, left, top = (_number(stream, at + i, 4) for i in (8, 12, 16, 20))
     depth = stream[at + 42]
     return StreamHeader(bottom - top, right - left, (depth & 0x7F) + 1, bool(depth & 0x80))
+
+
+def _is_whole(stream: bytes, syntax: UID) -> bool:
+    """Whether a frame ends as it should; some writers of JPEG 2000 leave the end marker out."""
+    if syntax not in JPEG2000TransferSyntaxes:
+        return stream[-_PADDED_END:].rstrip(b"\0").endswith(_END)
+    at = stream.find(_TILE)
+    while stream[at : at + 4] == _TILE:  # a tile-part, with its length
+        length = _number(stream, at + 6, 4)
+        if length < 14:
+            return length == 0  # up to the end
+        at += length
+    return 0 <= at <= len(stream)
 
 
 def _number(stream: bytes, at: int, n: int = 2) -> int:

@@ -33,6 +33,7 @@ _TAGS = [
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "NumberOfFrames",
     "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
 ]  # fmt: skip
+_OVERLAYS = [group << 16 | 0x0102 for group in range(0x6000, 0x6020, 2)]  # OverlayBitPosition
 _ITEMS_AFTER_TAG = 12  # bytes of tag, VR and length of encapsulated pixels
 _PADDING_BYTES = 2  # that may follow a segment of RLE
 _SURPLUS = re.compile(r"RLE segment .* (\d+) vs\. (\d+) bytes")
@@ -127,7 +128,9 @@ def _ours(error: ValueError) -> str:
 
 def _values(file: BinaryIO, frame: int) -> NDArray[np.int32]:
     file.seek(0)
-    head = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(_TAGS))
+    head = pydicom.dcmread(
+        file, force=True, stop_before_pixels=True, specific_tags=[*_TAGS, *_OVERLAYS]
+    )
     head.file_meta.setdefault("TransferSyntaxUID", pydicom.uid.ImplicitVRLittleEndian)
     _check_size(head)
     decoder = decoder_of(head.file_meta.TransferSyntaxUID)
@@ -152,7 +155,9 @@ def _bits(head: Dataset) -> Bits:
     allocated = integer_of(head, "BitsAllocated", 16)
     stored = integer_of(head, "BitsStored", allocated)
     high = integer_of(head, "HighBit", stored - 1)
-    return Bits(allocated, stored, high, integer_of(head, "PixelRepresentation", 0) == 1)
+    signed = integer_of(head, "PixelRepresentation", 0) == 1
+    overlays = tuple(int(head[tag].value or 0) for tag in _OVERLAYS if tag in head)
+    return Bits(allocated, stored, high, signed, overlays)
 
 
 def _compressed(

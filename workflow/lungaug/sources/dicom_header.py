@@ -41,6 +41,7 @@ _MODALITIES = frozenset(
 _NO_CLASS = "not CT: neither Modality nor SOPClassUID says so"
 _NO_SIZE = "missing tag: Rows or Columns"
 _LOCALISER = "localiser"
+_LONGEST_TYPE = 64  # letters
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "StudyInstanceUID",
     "SeriesInstanceUID", "InstanceNumber", "Rows", "Columns", "SamplesPerPixel", "PixelSpacing",
@@ -70,6 +71,7 @@ class Header:
         lossy: pixels were compressed with loss at some time.
         compressed: pixels are stored as JPEG, JPEG-LS or JPEG 2000.
         cut: how the file ends before its pixels do; '' for a whole one.
+        rescale_type: unit of the values, in the file's spelling.
     """
 
     frame: int
@@ -91,6 +93,7 @@ class Header:
     lossy: bool
     compressed: bool
     cut: str = ""
+    rescale_type: str = ""
 
     def as_list(self) -> list[Any]:
         """The values in order, for JSON."""
@@ -297,8 +300,6 @@ def _image(dataset: Dataset, frame: int, places: list[Dataset]) -> tuple[str, li
     intercept = numbers_of(_holder(places, "RescaleIntercept"), "RescaleIntercept", 1)
     if slope is None or intercept is None or slope[0] == 0:
         return "missing tag: RescaleSlope or RescaleIntercept, so that values are no HU", []
-    if text_of(_holder(places, "RescaleType"), "RescaleType").upper() not in ("", "HU", "HU_MOD"):
-        return "values are no HU: RescaleType says otherwise", []
     spacing = numbers_of(_holder(places, "PixelSpacing"), "PixelSpacing", 2)
     location = numbers_of(dataset, "SliceLocation", 1)
     tilt = numbers_of(dataset, "GantryDetectorTilt", 1)
@@ -321,6 +322,7 @@ def _image(dataset: Dataset, frame: int, places: list[Dataset]) -> tuple[str, li
         padding=_padding(dataset),
         lossy=text_of(dataset, "LossyImageCompression") == "01",
         compressed=decoder_of(_transfer_syntax(dataset)) == "gdcm",
+        rescale_type=text_of(_holder(places, "RescaleType"), "RescaleType")[:_LONGEST_TYPE],
     )
     return "", [header]
 

@@ -28,7 +28,7 @@ _MOST_METAL = 0.0005
 _LEAST_IMAGE = 0.1  # of the pixels are no padding, or there is nothing to judge
 _ROW_MEAN_HU = 1200
 _TORN_HU, _TORN_SHARE = 2000, 0.3
-_CLIP_HU = 3071
+_CLIP_HU = 8000  # metal
 
 
 def torn(hu: NDArray[np.int16]) -> str:

@@ -28,12 +28,14 @@ class Bits:
         stored: bits of its value.
         high: the highest of them, from 0.
         signed: two's complement.
+        overlays: bits that hold overlays.
     """
 
     allocated: int
     stored: int
     high: int
     signed: bool
+    overlays: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.stored <= self.high + 1 <= self.allocated <= 32:
@@ -66,7 +68,7 @@ def to_values(
     if bits.signed:
         values -= (values >> (bits.stored - 1)) << bits.stored
     if (raw != values).any():
-        _check_unused(raw, values, bits)
+        _check_unused(raw, bits)
     return values.astype(np.int32)
 
 
@@ -80,19 +82,14 @@ def _check_sign(raw: NDArray[np.int64], bits: Bits, precision: int) -> None:
         raise ValueError("BitsStored contradicts the precision of the compressed frame")
 
 
-def _check_unused(raw: NDArray[np.int64], values: NDArray[np.int64], bits: Bits) -> None:
-    """Raise ValueError if the unused bits look like a part of the value.
+def _check_unused(raw: NDArray[np.int64], bits: Bits) -> None:
+    """Raise ValueError if the unused bits above the value may be a part of it.
 
-    Overlays and constants in them make an image rougher than it is without them; the upper bits
-    of values for which BitsStored is too small make it smoother, since without them it wraps.
+    They may hold overlays that the headers announce, the sign, or the same in every pixel.
     """
-    width = bits.allocated - (bits.high + 1 - bits.stored)
-    whole = raw & ((1 << width) - 1)
-    if bits.signed:
-        whole -= (whole >> (width - 1)) << width
-    if _roughness(whole) < _roughness(values):
-        raise ValueError("values that do not fit in BitsStored")
-
-
-def _roughness(image: NDArray[np.int64]) -> int:
-    return int(np.abs(np.diff(image, axis=-1)).sum())
+    above = raw >> bits.stored & ((1 << (bits.allocated - bits.high - 1)) - 1)
+    for position in bits.overlays:
+        above &= ~(1 << max(position - bits.high - 1, 0)) if position > bits.high else -1
+    sign = (raw >> (bits.stored - 1) & 1) * ((1 << (bits.allocated - bits.high - 1)) - 1)
+    if above.min() != above.max() and not (bits.signed and (above == sign).all()):
+        raise ValueError("values that do not fit in BitsStored, or overlays nobody announced")
