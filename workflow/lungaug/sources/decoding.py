@@ -128,9 +128,8 @@ def _ours(error: ValueError) -> str:
 
 def _values(file: BinaryIO, frame: int) -> NDArray[np.int32]:
     file.seek(0)
-    head = pydicom.dcmread(
-        file, force=True, stop_before_pixels=True, specific_tags=[*_TAGS, *_OVERLAYS]
-    )
+    tags: list[Any] = [*_TAGS, *_OVERLAYS]
+    head = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=tags)
     head.file_meta.setdefault("TransferSyntaxUID", pydicom.uid.ImplicitVRLittleEndian)
     _check_size(head)
     decoder = decoder_of(head.file_meta.TransferSyntaxUID)
