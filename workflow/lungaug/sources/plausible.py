@@ -77,20 +77,17 @@ class Judgement:
         """Return why the values of the series are no HU; '' where nothing speaks against it."""
         if self._image <= _LEAST_IMAGE * self._total:
             return "no HU: nearly all pixels are -1024 or below" if self._total else ""
-        if self._beyond > _MOST_BEYOND * self._image:
-            return self._no_hu(
-                f"{self._percent(self._beyond)} of the pixels exceed {HIGHEST_HU} HU"
-            )
-        if self._metal > _MOST_METAL * self._image:
-            return self._no_hu(f"{self._percent(self._metal)} of the pixels exceed {METAL_HU} HU")
-        if self._air < _LEAST_SHARE * self._image:
-            return self._no_hu(f"{self._percent(self._air)} of the pixels are air or lung")
-        if self._soft < _LEAST_SHARE * self._image:
-            return self._no_hu(f"{self._percent(self._soft)} of the pixels are soft tissue")
+        for n, most, limit in (
+            (self._beyond, _MOST_BEYOND, HIGHEST_HU),
+            (self._metal, _MOST_METAL, METAL_HU),
+        ):
+            if n > most * self._image:
+                return self._no_hu(n, f"exceed {limit} HU")
+        for n, what in ((self._air, "are air or lung"), (self._soft, "are soft tissue")):
+            if n < _LEAST_SHARE * self._image:
+                return self._no_hu(n, what)
         return ""
 
-    def _percent(self, n: int) -> str:
-        return f"{100 * n / self._image:.1f} %"
-
-    def _no_hu(self, what: str) -> str:
-        return f"values are no HU: {what}; RescaleSlope, RescaleIntercept or the sign is wrong"
+    def _no_hu(self, n: int, what: str) -> str:
+        share = f"{100 * n / self._image:.2f} % of the pixels {what}"
+        return f"values are no HU: {share}; RescaleSlope, RescaleIntercept or the sign is wrong"
