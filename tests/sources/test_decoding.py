@@ -67,6 +67,12 @@ class TestBits:
         np.testing.assert_array_equal(hu_of(path), HU)
 
 
+def test_unsigned_32_bits() -> None:
+    raw = np.array([[2**32 - 1, 7]], np.uint32)
+    assert to_values(raw, Bits(32, 32, 31, False)).tolist() == [[2**32 - 1, 7]]
+    assert to_values(raw, Bits(32, 32, 31, True)).tolist() == [[-1, 7]]
+
+
 def test_a_sign_bit_below_bits_stored_is_not_guessed() -> None:
     raw = np.array([[0x1FFF, 5]])
     bits, stream = Bits(16, 16, 15, True), StreamHeader(1, 2, 13, False)

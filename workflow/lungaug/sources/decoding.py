@@ -126,7 +126,7 @@ def _ours(error: ValueError) -> str:
     return str(error) if str(name).startswith("lungaug.") else type(error).__name__
 
 
-def _values(file: BinaryIO, frame: int) -> NDArray[np.int32]:
+def _values(file: BinaryIO, frame: int) -> NDArray[Any]:
     file.seek(0)
     tags: list[Any] = [*_TAGS, *_OVERLAYS]
     head = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=tags)

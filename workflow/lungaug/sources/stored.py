@@ -44,7 +44,7 @@ class Bits:
 
 def to_values(
     pixels: NDArray[np.integer[Any]], bits: Bits, stream: StreamHeader | None = None
-) -> NDArray[np.int32]:
+) -> NDArray[Any]:
     """Return the values of pixels: without unused bits, and with their sign.
 
     Args:
@@ -57,22 +57,22 @@ def to_values(
     """
     if pixels.dtype.kind not in "iu":
         raise ValueError("pixels that are no integers")
-    raw = pixels.astype(np.int64)
+    raw: NDArray[Any] = pixels.astype(np.int32 if bits.allocated <= 16 else np.int64)
     if stream is not None and bits.signed and not stream.signed:
         _check_sign(raw, bits, stream.precision)
     shift = bits.high + 1 - bits.stored
     if shift and (raw & ((1 << shift) - 1)).any():
         raise ValueError("HighBit contradicts the pixels")
     raw >>= shift
-    values = raw & ((1 << bits.stored) - 1)
+    values: NDArray[Any] = raw & ((1 << bits.stored) - 1)
     if bits.signed:
         values -= (values >> (bits.stored - 1)) << bits.stored
     if (raw != values).any():
         _check_unused(raw, bits)
-    return values.astype(np.int32)
+    return values
 
 
-def _check_sign(raw: NDArray[np.int64], bits: Bits, precision: int) -> None:
+def _check_sign(raw: NDArray[Any], bits: Bits, precision: int) -> None:
     """Raise ValueError if the top bit of an unsigned stream may be a sign or a part of the value.
 
     JPEG and JPEG-LS have no signs. Writers put two's complement of as many bits into them as the
@@ -82,7 +82,7 @@ def _check_sign(raw: NDArray[np.int64], bits: Bits, precision: int) -> None:
         raise ValueError("BitsStored contradicts the precision of the compressed frame")
 
 
-def _check_unused(raw: NDArray[np.int64], bits: Bits) -> None:
+def _check_unused(raw: NDArray[Any], bits: Bits) -> None:
     """Raise ValueError if the unused bits above the value may be a part of it.
 
     They may hold overlays that the headers announce, the sign, or the same in every pixel.
