@@ -19,6 +19,7 @@ from lungaug.sources.codestream import StreamHeader, read_stream_header
 from lungaug.sources.decoding import UnreadablePixels, decode
 from lungaug.sources.dicom import read_hu
 from lungaug.sources.headers import update_index
+from lungaug.sources.plausible import torn
 from lungaug.sources.stored import Bits, to_values
 
 HU = thorax().astype(int).clip(-1000)
@@ -29,7 +30,10 @@ BITS_12 = {"BitsStored": 12, "HighBit": 11}
 def hu_of(path: Path) -> NDArray[np.int16]:
     (entry,) = update_index(path.parent, path.parent.parent / "index.tsv")
     assert not entry.fault
-    return read_hu(path, entry.headers[0])
+    hu = read_hu(path, entry.headers[0])
+    if torn(hu):
+        raise UnreadablePixels(torn(hu))
+    return hu
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
@@ -105,6 +109,15 @@ def test_what_lies_below_the_intercept_of_unsigned_pixels(tmp_path: Path) -> Non
     path = write(tmp_path / "a" / "1", with_values(values))
     expected = HU.copy()
     expected[0, :4] = -1024
+    np.testing.assert_array_equal(hu_of(path), expected)
+
+
+def test_what_lies_below_the_intercept_of_unsigned_pixels_of_12_bits(tmp_path: Path) -> None:
+    values = HU + 1024
+    values[0, :3] = (-6, -2000, 4095)
+    path = write(tmp_path / "a" / "1", with_values(values, **BITS_12))
+    expected = HU.copy()
+    expected[0, :3] = (-1024, -1024, 3071)
     np.testing.assert_array_equal(hu_of(path), expected)
 
 

@@ -379,6 +379,21 @@ def test_series_without_hu_leave_their_patient_out(
     assert f"{row['patient']}: left out with 3 slices" in caplog.text
 
 
+def test_a_slice_of_garbage(cohort: Cohort) -> None:
+    def change(i: int, dataset: Any) -> None:
+        if i == 1:
+            dataset.PixelData = np.random.default_rng(0).bytes(len(dataset.PixelData))
+
+    stored = (thorax() + 1024).astype(np.uint16)
+    write_series(cohort.root / "two", 3, patient_id="Q", series=2, stored=stored, change=change)
+    with pytest.raises(InputError, match="neighbouring rows differ"):
+        cohort.run()
+    with cohort.run(on_bad_input="skip") as file:
+        assert len(file) == 4
+    (row,) = cohort.table("rejected.tsv")
+    assert "neighbouring rows differ" in row["reason"]
+
+
 def test_a_mask_that_marks_most_of_a_slice(cohort: Cohort) -> None:
     cohort.paint(f"{uid(1, 3)}.png", (0, 0, 12, 12))
     with pytest.raises(InputError, match="mask of 75 % of the slice"):

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from lungaug.imaging.hu import FLOOR_HU, to_hu
 from lungaug.sources.decoding import UnreadablePixels, decode
 from lungaug.sources.dicom_header import Header
-from lungaug.sources.plausible import torn
 
 AIR_LIMIT_HU = -1000
 """Padding above this value could be tissue."""
@@ -40,22 +39,13 @@ def read_hu(path: Path, header: Header, isolated: Decode = decode) -> NDArray[np
         isolated: decodes compressed pixels; an ``IsolatedDecoder`` survives damaged ones.
 
     Raises:
-        UnreadablePixels: they cannot be opened or decoded, have another size than
-            announced, or cannot be an image.
+        UnreadablePixels: they cannot be opened or decoded, or have another size than announced.
     """
     if header.cut:
         raise UnreadablePixels(f"unreadable pixels (truncated: {header.cut})")
     stored = (isolated if header.compressed else decode)(path, header.frame)
     if stored.shape != (header.rows, header.columns):
         raise UnreadablePixels(f"pixels of shape {stored.shape} in an image of another size")
-    hu = _hu(stored, header)
-    fault = torn(hu)
-    if fault:
-        raise UnreadablePixels(fault)
-    return hu
-
-
-def _hu(stored: NDArray[Any], header: Header) -> NDArray[np.int16]:
     hu = _padded(stored, header)
     if header.intercept <= AIR_LIMIT_HU and header.slope >= _LEAST_SLOPE:
         hu[stored >= _WRAPPED] = FLOOR_HU

@@ -11,6 +11,8 @@ beyond 2,000 HU in five pixels; where a frame of padding ends, by 1,064 HU at mo
 
 from __future__ import annotations
 
+from dataclasses import astuple, dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,45 +51,82 @@ def torn(hu: NDArray[np.int16]) -> str:
     return ""
 
 
-class Judgement:
-    """What the HU of a series are like, slice by slice."""
+@dataclass(frozen=True)
+class _Counts:
+    """Pixels of some slices: all, those that are no padding, and of these the kinds."""
 
-    def __init__(self) -> None:
-        self._total = self._image = self._air = self._soft = self._beyond = self._metal = 0
+    total: int = 0
+    image: int = 0
+    air: int = 0
+    soft: int = 0
+    beyond: int = 0
+    metal: int = 0
 
-    def add(self, hu: NDArray[np.int16]) -> None:
-        """Count a slice, (H, W) in HU; one of less than 64 pixels a side says nothing."""
-        if min(hu.shape) < _LEAST_SIDE:
-            return
-        counts = np.bincount(hu.ravel().astype(np.int32) - FLOOR_HU)
-        before = np.concatenate([[0], np.cumsum(counts)])
+    @classmethod
+    def of(cls, hu: NDArray[np.int16]) -> _Counts:
+        above = hu.ravel().clip(FLOOR_HU).astype(np.int32) - FLOOR_HU
+        before = np.cumsum(np.bincount(above))
 
         def up_to(value: int) -> int:
-            return int(before[min(max(value - FLOOR_HU + 1, 0), len(counts))])
+            return int(before[min(value - FLOOR_HU, len(before) - 1)])
 
         low, high = SOFT_TISSUE_HU
-        self._total += hu.size
-        self._image += hu.size - up_to(FLOOR_HU)
-        self._air += up_to(AIR_UP_TO_HU) - up_to(FLOOR_HU)
-        self._soft += up_to(high) - up_to(low - 1)
-        self._beyond += hu.size - up_to(HIGHEST_HU)
-        self._metal += hu.size - up_to(METAL_HU)
+        floor = up_to(FLOOR_HU)
+        return cls(
+            total=hu.size,
+            image=hu.size - floor,
+            air=up_to(AIR_UP_TO_HU) - floor,
+            soft=up_to(high) - up_to(low - 1),
+            beyond=hu.size - up_to(HIGHEST_HU),
+            metal=hu.size - up_to(METAL_HU),
+        )
+
+    def __add__(self, other: _Counts) -> _Counts:
+        return _Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     def fault(self) -> str:
-        """Return why the values of the series are no HU; '' where nothing speaks against it."""
-        if self._image <= _LEAST_IMAGE * self._total:
-            return "no HU: nearly all pixels are -1024 or below" if self._total else ""
+        if self.image <= _LEAST_IMAGE * self.total:
+            return "values are no HU: nearly all pixels are -1024 or below" if self.total else ""
         for n, most, limit in (
-            (self._beyond, _MOST_BEYOND, HIGHEST_HU),
-            (self._metal, _MOST_METAL, METAL_HU),
+            (self.beyond, _MOST_BEYOND, HIGHEST_HU),
+            (self.metal, _MOST_METAL, METAL_HU),
         ):
-            if n > most * self._image:
+            if n > most * self.image:
                 return self._no_hu(n, f"exceed {limit} HU")
-        for n, what in ((self._air, "are air or lung"), (self._soft, "are soft tissue")):
-            if n < _LEAST_SHARE * self._image:
+        for n, what in ((self.air, "are air or lung"), (self.soft, "are soft tissue")):
+            if n < _LEAST_SHARE * self.image:
                 return self._no_hu(n, what)
         return ""
 
     def _no_hu(self, n: int, what: str) -> str:
-        share = f"{100 * n / self._image:.2f} % of the pixels {what}"
+        share = f"{100 * n / self.image:.2f} % of the pixels {what}"
         return f"values are no HU: {share}; RescaleSlope, RescaleIntercept or the sign is wrong"
+
+
+class Judgement:
+    """What the HU of a series are like, slice by slice."""
+
+    def __init__(self) -> None:
+        self._sound, self._torn = _Counts(), _Counts()
+
+    def add(self, hu: NDArray[np.int16]) -> str:
+        """Count a slice, (H, W) in HU, and return why it cannot be an image, '' if it can.
+
+        An image of less than 64 pixels a side says nothing.
+        """
+        if min(hu.shape) < _LEAST_SIDE:
+            return ""
+        fault = torn(hu)
+        if fault:
+            self._torn += _Counts.of(hu)
+        else:
+            self._sound += _Counts.of(hu)
+        return fault
+
+    def fault(self) -> str:
+        """Return why the values of the series are no HU; '' where nothing speaks against it.
+
+        Slices that cannot be images are left out, unless most of them are such.
+        """
+        most_torn = self._torn.total > self._sound.total
+        return (self._sound + self._torn if most_torn else self._sound).fault()

@@ -67,9 +67,7 @@ def to_values(
     values: NDArray[Any] = raw & ((1 << bits.stored) - 1)
     if bits.signed:
         values -= (values >> (bits.stored - 1)) << bits.stored
-    if (raw != values).any():
-        _check_unused(raw, bits)
-    return values
+    return _without_unused(raw, values, bits) if (raw != values).any() else values
 
 
 def _check_sign(raw: NDArray[Any], bits: Bits, precision: int) -> None:
@@ -82,14 +80,25 @@ def _check_sign(raw: NDArray[Any], bits: Bits, precision: int) -> None:
         raise ValueError("BitsStored contradicts the precision of the compressed frame")
 
 
-def _check_unused(raw: NDArray[Any], bits: Bits) -> None:
-    """Raise ValueError if the unused bits above the value may be a part of it.
+def _without_unused(raw: NDArray[Any], values: NDArray[Any], bits: Bits) -> NDArray[Any]:
+    """Return the values where the unused bits above them are no part of them.
 
-    They may hold overlays that the headers announce, the sign, or the same in every pixel.
+    They may hold overlays that the headers announce, the sign, or the same in every pixel. Where
+    they are set in some pixels of unsigned values, all of them, those lie below 0: writers store
+    what is below the intercept as it is.
+
+    Raises:
+        ValueError: they hold something else, so that the values cannot be known.
     """
-    above = raw >> bits.stored & ((1 << (bits.allocated - bits.high - 1)) - 1)
+    ones = (1 << (bits.allocated - bits.high - 1)) - 1
+    above = raw >> bits.stored & ones
     for position in bits.overlays:
-        above &= ~(1 << max(position - bits.high - 1, 0)) if position > bits.high else -1
-    sign = (raw >> (bits.stored - 1) & 1) * ((1 << (bits.allocated - bits.high - 1)) - 1)
-    if above.min() != above.max() and not (bits.signed and (above == sign).all()):
-        raise ValueError("values that do not fit in BitsStored, or overlays nobody announced")
+        if position > bits.high:
+            above &= ~(1 << (position - bits.high - 1))
+    if above.min() == above.max():
+        return values
+    if bits.signed and (above == (raw >> (bits.stored - 1) & 1) * ones).all():
+        return values
+    if not bits.signed and ones > 1 and np.isin(above, (0, ones)).all():
+        return np.where(above == ones, values - (1 << bits.stored), values)
+    raise ValueError("values that do not fit in BitsStored, or overlays nobody announced")

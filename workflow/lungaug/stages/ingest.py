@@ -253,17 +253,17 @@ class _Job:
         rows: list[dict[str, Any]] = []
         for series, marked in zip(plan.series, marks, strict=True):
             judgement = Judgement()
+            torn: dict[str, str] = {}
             for read in self.blocks(series):
                 slices = _rows(read, marked)
                 slices["patient"] = plan.patient.encode()
                 slices["series"] = series.series.encode()
                 slices["lung_rads"] = lung_rads.encode()
                 hu = np.stack([image for _, image in read])
-                for image in hu:
-                    judgement.add(image)
+                torn |= {one.file.name: judgement.add(image) for one, image in read}
                 self.writer.append(slices, hu=hu, nodule=_labels(read, marked))
                 n_slices += len(read)
-            self.judge(series, judgement)
+            self.judge(series, judgement.fault(), torn)
             rows += _nodule_rows(plan.patient, series.series, marked)
         for damaged in plan.damaged:
             self.report.refuse(damaged.file.name, InputError(damaged.reason))
@@ -275,13 +275,20 @@ class _Job:
             log.info("%s: %s, Lung-RADS %s", plan.patient, counts, lung_rads or "unknown")
         return rows
 
-    def judge(self, series: PlannedSeries, judgement: Judgement) -> None:
-        """Leave out a patient of DICOM whose values are no HU; of tables, only warn."""
-        reason = judgement.fault()
-        if reason and self.settings.kind == "mendeley":
-            log.warning("series %s: %s", series.series, reason)
-        elif reason:
-            self.report.doubt(series.slices[0].file.name, reason)
+    def judge(self, series: PlannedSeries, no_hu: str, torn: Mapping[str, str]) -> None:
+        """Leave out a patient whose values are no HU, else refuse slices that are no images.
+
+        Of the thesis' tables, which hold HU by definition, only warn.
+        """
+        if self.settings.kind == "mendeley":
+            if no_hu:
+                log.warning("series %s: %s", series.series, no_hu)
+        elif no_hu:
+            self.report.doubt(series.slices[0].file.name, no_hu)
+        else:
+            for name, reason in torn.items():
+                if reason:
+                    self.report.refuse(name, UnreadablePixels(reason))
 
     def blocks(self, series: PlannedSeries) -> Iterator[list[Read]]:
         """What can be read of a series, a few slices at a time."""
