@@ -115,6 +115,18 @@ def test_rle_of_900_million_pixels(tmp_path: Path) -> None:
     assert int(memory) < 50 << 10
 
 
+def test_rle_of_more_bytes_than_the_image_has(tmp_path: Path) -> None:
+    runs = b"\x81\x00" * 2_000_000
+    header = np.array([2, 64, 64 + len(runs), *[0] * 13], "<u4").tobytes()
+    dataset = ct_dataset()
+    dataset.file_meta.TransferSyntaxUID = uid.RLELossless
+    dataset.PixelData = encapsulate([header + runs + runs])
+    write(tmp_path / "root" / "bomb.dcm", dataset)
+    *said, memory = look(tmp_path / "root")
+    assert said == ["image ", "unreadable pixels (more data than the image has pixels)"]
+    assert int(memory) < 100 << 10
+
+
 @pytest.mark.parametrize("size", [{"Rows": 0}, {"Rows": 65535}, {"Columns": 4097}])
 def test_sizes_that_no_ct_has(tmp_path: Path, size: dict[str, int]) -> None:
     write(tmp_path / "root" / "a.dcm", ct_dataset(**size))

@@ -1,4 +1,4 @@
-"""Values that are no HU, and the real CT that they are told from."""
+"""Values that are no HU are found, and real CT is not taken for them."""
 
 from __future__ import annotations
 

@@ -39,6 +39,8 @@ _PADDING_BYTES = 2  # that may follow a segment of RLE
 _SURPLUS = re.compile(r"RLE segment .* (\d+) vs\. (\d+) bytes")
 _AS_STORED: dict[str, Any] = {"raw": True, "correct_unused_bits": False}
 _MAX_PIXEL_BYTES = 4 * MAX_SIDE**2
+_LONGEST = 1.25  # bytes stored for a byte of pixels; RLE of noise needs 129 for 128
+_AFTER_PIXELS = 1 << 20  # bytes that may follow, such as signatures
 _MEMORY = 4 << 30  # bytes, of the process that decodes; a CT image takes a hundredth
 
 
@@ -132,6 +134,8 @@ def _values(file: BinaryIO, frame: int) -> NDArray[Any]:
     head = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=tags)
     head.file_meta.setdefault("TransferSyntaxUID", pydicom.uid.ImplicitVRLittleEndian)
     _check_size(head)
+    if frame < 0:
+        _check_length(file, head)
     decoder = decoder_of(head.file_meta.TransferSyntaxUID)
     if decoder == "gdcm":
         pixels, stream = _compressed(file, head, max(frame, 0))
@@ -148,6 +152,20 @@ def _check_size(head: Dataset) -> None:
         raise ValueError(f"rows or columns beyond 1 to {MAX_SIDE}")
     if integer_of(head, "SamplesPerPixel", 1) != 1:
         raise ValueError("more than one sample per pixel")
+
+
+def _check_length(file: BinaryIO, head: Dataset) -> None:
+    """Raise ValueError if the pixels of one image take more bytes than they can.
+
+    A byte of RLE may stand for 64 of pixels, more than the image has.
+    """
+    at = file.tell()
+    left = file.seek(0, 2) - at
+    file.seek(at)
+    n_pixels = integer_of(head, "Rows", 0) * integer_of(head, "Columns", 0)
+    expected = n_pixels * -(-integer_of(head, "BitsAllocated", 16) // 8)
+    if left > _LONGEST * expected + _AFTER_PIXELS:
+        raise ValueError("more data than the image has pixels")
 
 
 def _bits(head: Dataset) -> Bits:

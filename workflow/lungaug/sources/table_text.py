@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def alike(name: str) -> str:
-    """Return a name as it is compared: in one normal form, whatever bytes a file system keeps.
+    """Return a name as it is compared: in one normal form, as file systems keep several.
 
     Some systems keep "ü" as a letter and an accent, and old archives in the code page of Windows.
     """
