@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lungaug.errors import InputError
-from lungaug.sources.masks import link, max_feret_mm, read_mask
+from lungaug.sources.masks import Values, link, max_feret_mm, read_mask
 
 
 def png(path: Path, values: NDArray[np.generic]) -> Path:
@@ -31,11 +31,19 @@ def test_components_and_labels(tmp_path: Path) -> None:
     assert [components[i] for i in ((0, 0), (1, 1), (4, 4), (3, 3))] == [1, 1, 2, 0]
     labels = read_mask(path, (6, 8), "labels")
     assert [labels[i] for i in ((0, 0), (1, 1), (4, 4), (3, 3))] == [2, 2, 1, 0]
-    full = png(tmp_path / "full.png", np.full((6, 8), 9, np.uint16))
-    assert (read_mask(full, (6, 8), "labels") == 1).all()
     empty = png(tmp_path / "empty.png", np.zeros((6, 8), np.uint8))
     for kind in ("components", "labels"):
         assert not read_mask(empty, (6, 8), kind).any()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["components", "labels"])
+def test_more_than_half_a_slice_is_no_nodule(tmp_path: Path, kind: Values) -> None:
+    values = np.zeros((6, 8), np.uint16)
+    values[:3] = 9
+    assert (read_mask(png(tmp_path / "m.png", values), (6, 8), kind) > 0).sum() == 24
+    values[3, 0] = 9
+    with pytest.raises(InputError, match=r"mask of 52 % of the slice; accepted: at most 50 %"):
+        read_mask(png(tmp_path / "m.png", values), (6, 8), kind)
 
 
 def test_grey_in_three_channels(tmp_path: Path) -> None:

@@ -111,7 +111,12 @@ def test_nothing_names_anybody(
     stages.sheet.write_text("patient_id\tlung_rads\nXYZZYJOHN0\tFROBOZZ\n")
     assert stages.scan("skip") == 1
     said = "".join(capfd.readouterr()) + caplog.text + "".join(map(str, caplog.records))
-    for error in ("1 patient loses annotations", "unreadable pixels", "adds no slice", "unknown lung_rads"):
+    for error in (
+        "1 patient loses annotations",
+        "unreadable pixels",
+        "adds no slice",
+        "unknown lung_rads",
+    ):
         assert error in said
     _assert_nothing_told(said.encode())
     for content in _contents(stages.out):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -275,3 +276,30 @@ def test_real_cohort(real_data: Path, tmp_path: Path) -> None:
     assert len([path for path, _ in source.rejected if path.endswith(".dcm")]) == 7
     assert rows["A046441"]["warnings"].startswith("3 patients in one folder")
     assert rows["normal002"]["warnings"] == rows["C3N-00247"]["warnings"] == ""
+
+
+@pytest.mark.parametrize(
+    "unit", ["HU", "hu", "HU_MOD", "Hounsfield", "Houndsfield Unit", "HOUNSFIELD UNITS", ""]
+)
+def test_spellings_of_hounsfield(source: Source, unit: str) -> None:
+    write_series(source.root / "six", 2, patient_id="R", series=6, RescaleType=unit)
+    assert set(source.scan()) == {"P", "Q", "R"}
+
+
+def test_values_of_another_unit(source: Source) -> None:
+    write_series(source.root / "six", 2, patient_id="R", series=6, RescaleType="US")
+    assert set(source.scan()) == {"P", "Q"}
+    assert {path for path, _ in source.rejected} == {"six/IM0001.dcm", "six/IM0002.dcm"}
+    assert all("scan.rescale_types" in reason for _, reason in source.rejected)
+    assert set(source.scan(rescale_types=["us"])) == {"P", "Q", "R"}
+    assert source.rejected == []
+
+
+def test_a_mask_named_in_another_normal_form(source: Source) -> None:
+    composed, parts = (unicodedata.normalize(form, "Müller") for form in ("NFC", "NFD"))
+    write_png(source.root / f"{parts}.png", (5, 5))
+    source.sheet = source.folder / "sheet.tsv"
+    source.sheet.write_text(f"image\tmask\none/IM0001.dcm\t{composed}.png\n")
+    before = source.digests()["P"]
+    write_png(source.root / f"{parts}.png", (6, 6))
+    assert source.digests()["P"] != before

@@ -1,117 +1,72 @@
-"""LIDC annotation files of a tree: whose images they are on, and which are on none."""
+"""Contours of LIDC readers: what they enclose, and whether they can lie on their images."""
 
 from __future__ import annotations
 
-import posixpath
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 
-from lungaug.sources.headers import Entry
-from lungaug.sources.mask_matching import Candidate
-from lungaug.sources.plan import PlannedFile, reference
-from lungaug.sources.series import Series
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
-NO_SERIES = "annotation file of no series: neither its SeriesInstanceUID nor its slices are here"
-SEVERAL_PATIENTS = "annotation file whose UIDs belong to several patients"
-NOT_READ = "LIDC annotation file; only source.kind: lidc reads it"
-COPY = "copy of another annotation file"
-X_RAY = "X-ray annotations"
+from lungaug.errors import InputError
+from lungaug.sources.lidc import Annotations, Contour, NonNodule
+
+_LARGEST = 4096  # rows or columns of a slice, where none is at hand
+_MAXIMUM_PIXELS = 1 << 25  # in boxes around contours: 300 slices of 100 mm for each of four readers
 
 
-@dataclass(frozen=True)
-class AnnotationFile:
-    """An annotation file.
+def check_contours(
+    annotations: Annotations,
+    uid_of: Callable[[Contour], str | None],
+    shapes: Mapping[str, tuple[int, int]],
+) -> None:
+    """Raise InputError if a contour leaves its image: a part of the nodule would be lost.
 
-    Attributes:
-        file: its reference and digest.
-        series_uid: the series that it was made on.
-        slice_uids: the slices that it outlines.
-        at_hand: some of these slices are here; else the series' UID says whose it is.
-    """
-
-    file: PlannedFile
-    series_uid: str
-    slice_uids: frozenset[str]
-    at_hand: bool
-
-
-@dataclass
-class Contours:
-    """The annotation files of a cohort.
-
-    Attributes:
-        files: by patient, those that are read.
-        reasons: by reference of a file that is not read, why.
-        patients: by reference of such a file, the patients that it may be of; empty if unknown.
-    """
-
-    files: dict[str, list[AnnotationFile]] = field(default_factory=lambda: defaultdict(list))
-    reasons: dict[str, str] = field(default_factory=dict)
-    patients: dict[str, set[str]] = field(default_factory=dict)
-
-    def slice_uids(self, patient: str) -> set[str]:
-        """SOPInstanceUIDs that a patient's annotation files outline."""
-        return {uid for file in self.files.get(patient, ()) for uid in file.slice_uids}
-
-    def of(self, series: Series) -> list[PlannedFile]:
-        """The annotation files of a volume: by its slices, else by its SeriesInstanceUID."""
-        here = {image.header.sop_uid for image in series.images}
-        return [
-            one.file
-            for one in self.files.get(series.patient, ())
-            if one.slice_uids & here or (not one.at_hand and one.series_uid == series.uid)
-        ]
-
-
-def find_contours(
-    entries: Iterable[Entry], candidates: Sequence[Candidate], of_masks: bool, read: bool
-) -> Contours:
-    """Sort the annotation files of a tree by patient.
+    Outlines run outside of the nodule, so that one at the image's edge may lie a pixel off it. A
+    slice that is not at hand is taken to have the size of the largest that is.
 
     Args:
-        entries: of the tree.
-        candidates: all images of the cohort.
-        of_masks: the tree is the folder of masks.
-        read: the source is LIDC; otherwise no file is read, and each may be a lost annotation.
+        annotations: of one series.
+        uid_of: the slice at hand that a contour lies on, None if there is none.
+        shapes: slice UID to (rows, columns).
     """
-    by_uid: dict[str, set[str]] = defaultdict(set)
-    by_folder: dict[str, set[str]] = defaultdict(set)
-    for one in candidates:
-        by_uid[one.image.header.sop_uid].add(one.patient)
-        by_uid[one.image.header.series_uid].add(one.patient)
-        by_folder[one.image.folder].add(one.patient)
-    by_uid.pop("", None)
-    found = Contours()
-    seen: set[str] = set()
-    for entry in (e for e in entries if e.kind == "annotations"):
-        name = reference(entry.path, of_masks)
-        patients = {p for uid in entry.uids for p in by_uid.get(uid, ())}
-        if entry.fault:
-            patients = set() if of_masks else by_folder.get(posixpath.dirname(entry.path), set())
-        reason = _reason(entry, patients, seen, read)
-        if reason:
-            found.reasons[name] = reason
-            found.patients[name] = patients
-        else:
-            file = PlannedFile(name, entry.digest)
-            series_uid, *slices = entry.uids
-            at_hand = any(uid in by_uid for uid in slices)
-            found.files[next(iter(patients))].append(
-                AnnotationFile(file, series_uid, frozenset(slices), at_hand)
-            )
-        seen.add(entry.digest)
-    return found
+    largest = tuple(max(sides) for sides in zip(*shapes.values(), strict=True))
+    n_pixels = 0
+    for contour in _contours(annotations):
+        uid = uid_of(contour)
+        shape = shapes[uid] if uid is not None else largest or (_LARGEST, _LARGEST)
+        last = contour.points.max(axis=0)
+        if last[1] > shape[0] or last[0] > shape[1]:
+            raise InputError("a contour lies outside of its image; is it of another series?")
+        n_pixels += int(np.prod(last - contour.points.min(axis=0) + 1))
+    if n_pixels > _MAXIMUM_PIXELS:
+        raise InputError("contours around more pixels than any nodules have")
 
 
-def _reason(entry: Entry, patients: set[str], seen: set[str], read: bool) -> str:
-    """Why a file is not read; '' if it is."""
-    if entry.digest in seen:
-        return COPY
-    if entry.fault:
-        return entry.fault
-    if not patients:
-        return NO_SERIES
-    if len(patients) > 1:
-        return SEVERAL_PATIENTS
-    return "" if read else NOT_READ
+def _contours(annotations: Annotations) -> Iterator[Contour]:
+    for reading in annotations.readings:
+        for nodule in reading.nodules:
+            yield from nodule.contours
+        yield from map(point_of, reading.non_nodules)
+
+
+def point_of(mark: NonNodule) -> Contour:
+    return Contour(mark.sop_uid, mark.z_mm, True, np.array([mark.locus], np.int32))
+
+
+def outlined_pixels(contour: Contour) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of the pixels that a contour includes, or, for a hole, excludes.
+
+    The outline runs through the first pixels outside the nodule: an inclusion is what it encloses
+    without the outline; of a hole the outline is excluded too, since an outline's pixels are never
+    nodule.
+    """
+    low = contour.points.min(axis=0)
+    width, height = (contour.points.max(axis=0) - low + 1).tolist()
+    canvas = np.zeros((height, width), np.uint8)
+    outline = [(contour.points - low).astype(np.int32).reshape(-1, 1, 2)]
+    cv2.fillPoly(canvas, outline, 1)
+    if contour.inclusion:
+        cv2.polylines(canvas, outline, True, 0)
+    rows, columns = np.nonzero(canvas)
+    return rows + low[1], columns + low[0]

@@ -35,6 +35,7 @@ from pydicom.uid import (
 )
 
 from lungaug.errors import InputError
+from lungaug.sources.deflated import check_items, inflated
 from lungaug.sources.dicom_values import (
     READ_ERRORS,
     identifier_of,
@@ -46,6 +47,9 @@ from lungaug.sources.dicom_values import (
 
 CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
+
+MAX_SIDE = 4096
+"""Rows and columns that a CT image may have; today's scanners make up to 2048."""
 
 _MODALITIES = frozenset(
     """
@@ -68,6 +72,7 @@ _PROJECTIONS = frozenset(
 _NO_CLASS = "not CT: neither Modality nor SOPClassUID says so"
 _NO_SIZE = "missing tag: Rows or Columns"
 _LOCALISER = "localiser"
+_LONGEST_TYPE = 64  # letters
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "StudyInstanceUID",
     "SeriesInstanceUID", "InstanceNumber", "Rows", "Columns", "SamplesPerPixel", "PixelSpacing",
@@ -104,6 +109,7 @@ class Header:
         kernel: ConvolutionKernel.
         derived: 0 for an original image, 1 for a derived one, 2 for a projection of several slices
             (such as a maximum intensity projection).
+        rescale_type: unit of the values, in the file's spelling.
     """
 
     frame: int
@@ -129,6 +135,7 @@ class Header:
     phase: str = ""
     kernel: str = ""
     derived: int = 0
+    rescale_type: str = ""
 
     def as_list(self) -> list[Any]:
         """The values in order, for JSON."""
@@ -206,14 +213,16 @@ def read_headers(file: BinaryIO, size: int) -> tuple[str, list[Header]]:
     file.seek(0)
     try:
         with quiet():
+            plain, size = inflated(file, size)
+            check_items(plain)
             dataset = pydicom.dcmread(
-                file, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
+                plain, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
             )
             if "MediaStorageSOPClassUID" not in dataset.file_meta and not _says_something(dataset):
                 return "", []
-            left = size - file.tell()
+            left = size - plain.tell()
             fault, headers = _described(dataset)
-            if not fault and file.read(4) in _FLOAT_PIXELS:
+            if not fault and plain.read(4) in _FLOAT_PIXELS:
                 fault = "pixels are floating-point numbers; accepted: integers with a rescale"
             if fault and fault != _LOCALISER and _ends_early(dataset, left):
                 raise InputError(f"headers end early ({fault})")
@@ -269,18 +278,21 @@ def _not_ct(dataset: Dataset) -> str:
 def _unusable(dataset: Dataset) -> str:
     if (integer_of(dataset, "SamplesPerPixel") or 1) != 1:
         return "colour image"
-    if not integer_of(dataset, "Rows") or not integer_of(dataset, "Columns"):
+    rows, columns = (integer_of(dataset, name, 0) for name in ("Rows", "Columns"))
+    if min(rows, columns) <= 0:
         return _NO_SIZE
     syntax = _transfer_syntax(dataset)
     if syntax not in _SYNTAXES:
         known = syntax.name if syntax.is_transfer_syntax else "private or unknown"
         return f"transfer syntax is not supported: {known}"
+    if max(rows, columns) > MAX_SIDE:
+        return f"rows or columns beyond any CT; accepted: at most {MAX_SIDE}"
     return ""
 
 
 def _ends_early(dataset: Dataset, left: int) -> bool:
     """Whether a file ends within its headers, which may have been those of a CT image."""
-    if left > 0 or _transfer_syntax(dataset) == DeflatedExplicitVRLittleEndian:
+    if left > 0:
         return False
     # The last value before the end may itself be cut.
     ct = any(known.startswith(_class(dataset)) for known in (CT_CLASS, *ENHANCED_CLASSES))
@@ -300,8 +312,6 @@ def _cut(dataset: Dataset, left: int) -> str:
         left: bytes from the tag of the pixels on.
     """
     syntax = _transfer_syntax(dataset)
-    if syntax == DeflatedExplicitVRLittleEndian:
-        return ""
     if left <= 0:
         return "no pixel data"
     if not syntax.is_transfer_syntax or syntax.is_compressed:
@@ -360,8 +370,6 @@ def _image(dataset: Dataset, frame: int, places: list[Dataset]) -> tuple[str, li
     intercept = numbers_of(_holder(places, "RescaleIntercept"), "RescaleIntercept", 1)
     if slope is None or intercept is None or slope[0] == 0:
         return "missing tag: RescaleSlope or RescaleIntercept, so that values are no HU", []
-    if text_of(_holder(places, "RescaleType"), "RescaleType").upper() not in ("", "HU", "HU_MOD"):
-        return "values are no HU: RescaleType says otherwise", []
     spacing = numbers_of(_holder(places, "PixelSpacing"), "PixelSpacing", 2)
     location = numbers_of(dataset, "SliceLocation", 1)
     tilt = numbers_of(dataset, "GantryDetectorTilt", 1)
@@ -390,6 +398,7 @@ def _image(dataset: Dataset, frame: int, places: list[Dataset]) -> tuple[str, li
         phase=sys.intern(_phase(places)),
         kernel=sys.intern("\\".join(kernel)),
         derived=_derived(places),
+        rescale_type=text_of(_holder(places, "RescaleType"), "RescaleType")[:_LONGEST_TYPE],
     )
     return "", [header]
 

@@ -23,7 +23,9 @@ class Image:
 
 
 # Asked for several times for each of hundreds of thousands of images.
-_folder_of = functools.lru_cache(maxsize=1 << 20)(posixpath.dirname)
+@functools.lru_cache(maxsize=1 << 20)
+def _folder_of(path: str) -> str:
+    return posixpath.dirname(path)
 
 
 @dataclass(frozen=True)

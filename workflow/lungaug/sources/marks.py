@@ -15,7 +15,7 @@ from lungaug.cohort import lung_rads_of
 from lungaug.errors import InputError
 from lungaug.sources.lidc import Annotations, read_annotations
 from lungaug.sources.lidc_consensus import LidcSettings, NoduleRow, label_masks
-from lungaug.sources.masks import Values, link, max_feret_mm, read_mask
+from lungaug.sources.masks import Values, check_share, link, max_feret_mm, read_mask
 from lungaug.sources.plan import PlannedSeries, PlannedSlice
 
 Opener = Callable[[str], Path]
@@ -161,6 +161,8 @@ def _of_annotations(
             settings,
         )
         _check_some_at_hand(images, rows)
+        for image in images.values():
+            check_share(image > 0)
     except InputError as error:
         refuse(first.name, error)
         return Marks()

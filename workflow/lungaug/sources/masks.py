@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungaug.errors import InputError
+from lungaug.sources.png import read_labels
 
 MAX_LABEL = 255
+MAX_SHARE = 0.5
+"""Of a slice; a lung fills less."""
 
 Values = Literal["components", "labels"]
 Mark = tuple[int, int]
@@ -23,7 +26,7 @@ def read_mask(path: Path, shape: tuple[int, int], values: Values) -> NDArray[np.
     """Labels of the nodules on one slice.
 
     Args:
-        path: PNG of one channel, or of three equal ones.
+        path: a PNG, see :func:`lungaug.sources.png.read_labels`.
         shape: (H, W) of its image.
         values: ``components``: whatever is not 0 is nodule, each connected piece (diagonals count)
             one; ``labels``: each value that is not 0 is one nodule.
@@ -32,21 +35,26 @@ def read_mask(path: Path, shape: tuple[int, int], values: Values) -> NDArray[np.
         (H, W) uint8, 0 background, 1 to k.
 
     Raises:
-        InputError: the file is no PNG, of another size, coloured, or marks more than 255 nodules.
-            The message does not name it.
+        InputError: the file is no PNG, of another size, does not say what it marks, or marks more
+            than half of the slice or 255 nodules. The message does not name it.
     """
-    marked = _grey(path)
-    if marked.shape != shape:
-        raise InputError(f"mask of {_size(marked.shape)} pixels; accepted: {_size(shape)}")
+    found = read_labels(path, shape)
+    check_share(found > 0)
     if values == "components":
-        inside = (marked > 0).astype(np.uint8)
-        found = np.asarray(cv2.connectedComponents(inside, connectivity=8)[1])
-    else:
-        levels, flat = np.unique(marked, return_inverse=True)
-        found = flat.reshape(shape) + (1 if levels[0] > 0 else 0)
+        found = np.asarray(cv2.connectedComponents((found > 0).astype(np.uint8), connectivity=8)[1])
     if found.max() > MAX_LABEL:
         raise InputError(f"mask with {found.max()} nodules; accepted: at most {MAX_LABEL}")
     return found.astype(np.uint8)
+
+
+def check_share(marked: NDArray[np.bool_]) -> None:
+    """Raise InputError if more of a slice is marked, (H, W), than nodules can fill."""
+    share = float(marked.mean())
+    if share > MAX_SHARE:
+        raise InputError(
+            f"mask of {100 * share:.0f} % of the slice; accepted: at most {100 * MAX_SHARE:.0f} %. "
+            "Is it inverted, or a picture that is no mask?"
+        )
 
 
 def max_feret_mm(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) -> float:
@@ -116,23 +124,3 @@ def _leader(leaders: Mapping[Mark, Mark], key: Mark) -> Mark:
     while leaders[key] != key:
         key = leaders[key]
     return key
-
-
-def _grey(path: Path) -> NDArray[np.integer]:
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise InputError(f"mask cannot be opened ({type(error).__name__})") from None
-    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if picture is None:
-        raise InputError("mask is no PNG")
-    if picture.ndim == 3:
-        colours = picture[..., :3]
-        if (colours != colours[..., :1]).any():
-            raise InputError("mask is a colour picture; accepted: grey")
-        picture = colours[..., 0]
-    return np.asarray(picture)
-
-
-def _size(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))

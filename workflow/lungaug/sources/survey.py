@@ -13,15 +13,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from lungaug.errors import InputError
-from lungaug.sources import contours as contours_of
+from lungaug.sources import annotation_files as contours_of
 from lungaug.sources import mask_matching, series
-from lungaug.sources.contours import Contours, find_contours
+from lungaug.sources.annotation_files import Contours, find_contours
 from lungaug.sources.damaged import Suspect, suspects
 from lungaug.sources.dicom_header import bare_header
 from lungaug.sources.headers import Entry
 from lungaug.sources.image import Image, Rejection
 from lungaug.sources.mask_matching import Candidate, MaskFile, image_key
 from lungaug.sources.plan import DamagedFile, PlannedFile, reference
+from lungaug.sources.rescale_type import NO_HU, of_hu
 from lungaug.sources.series import Series
 from lungaug.sources.sheet import Sheet
 from lungaug.sources.volumes import joined, split
@@ -56,12 +57,14 @@ class Rules:
         reads_contours: annotation files are read.
         healthy_if_unannotated: who has no annotation and no class counts as healthy.
         mask_suffixes: endings of a mask's name that are not part of the image's.
+        rescale_types: further values of RescaleType that mean HU.
     """
 
     series: str
     reads_contours: bool
     healthy_if_unannotated: bool
     mask_suffixes: Sequence[str]
+    rescale_types: Sequence[str]
 
 
 @dataclass
@@ -103,7 +106,8 @@ class Survey:
     ) -> None:
         self.tree, self.sheet, self.rules = tree, sheet, rules
         self.rejections: list[Rejection] = []
-        usable = [Image(e.path, e.digest, h) for e in tree.entries for h in e.images]
+        images = [Image(e.path, e.digest, h) for e in tree.entries for h in e.images]
+        usable, self._other_units = of_hu(images, rules.rescale_types)
         self.patients = series.group(usable, sheet)
         self.images = usable
         self._suspects = suspects(tree.entries)
@@ -161,6 +165,7 @@ class Survey:
             if e.kind == "image" and e.fault
             for header in (e.headers or (bare_header(0, 0),))
         ]
+        faulty += self._other_units
         damaged = [one.damaged.file for files in self._suspects.values() for one in files]
         return faulty + [Image(file.name, file.digest, bare_header(0, 0)) for file in damaged]
 
@@ -259,6 +264,7 @@ class Survey:
                 self._reject(entry.path, "PNG outside the folder of masks")
             elif entry.kind not in ("mask", "annotations") and entry.fault:
                 self._reject(entry.path, reasons.get(entry.path, entry.fault))
+        self.rejections += [Rejection(path, NO_HU) for path in {i.path for i in self._other_units}]
         for entry in self.tree.others:
             if entry.kind not in ("mask", "annotations", "image"):
                 self._reject(reference(entry.path, True), entry.fault)
@@ -402,7 +408,8 @@ class Survey:
 
     @cached_property
     def _faults(self) -> dict[str, str]:
-        return {entry.path: entry.fault for entry in self.tree.entries if entry.fault}
+        found = {entry.path: entry.fault for entry in self.tree.entries if entry.fault}
+        return found | {image.path: NO_HU for image in self._other_units}
 
     @cached_property
     def _digests(self) -> dict[str, str]:

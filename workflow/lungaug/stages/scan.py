@@ -26,6 +26,7 @@ from lungaug.sources.mendeley_patients import FingerprintSettings
 from lungaug.sources.private import PrivateFile, private_folder
 from lungaug.sources.sheet import Sheet, read_sheet
 from lungaug.sources.survey import Found, Rules, Survey, Tree
+from lungaug.sources.table_text import alike
 from lungaug.store import Provenance
 
 COLUMNS = ("patient", "batch", "digest", "lung_rads", "part", "n_series", "n_files", "warnings")
@@ -67,6 +68,11 @@ class Settings:
         "are good: 64 for 1,000 patients",
         minimum=1,
         maximum=1000,
+    )
+    rescale_types: tuple[str, ...] = setting(
+        (),
+        "values of RescaleType that mean HU, besides none and those that begin like HU or "
+        "Hounsfield",
     )
     fingerprint: FingerprintSettings = setting(
         FingerprintSettings, "whose a slice is, where the source does not say (mendeley)"
@@ -166,6 +172,7 @@ def _look_at_dicom(
             settings.kind == "lidc",
             settings.unannotated == "LR1",
             settings.mask_suffixes,
+            settings.rescale_types,
         ),
     )
     _warn_of_unmatched(answers, tree.entries, survey.images)
@@ -241,12 +248,15 @@ def _resolver(
 ) -> Callable[[str], str | None]:
     """Finds a mask that the sheet names, relative to one of ``folders`` or to ``tree`` itself."""
     base = tree.resolve()
+    alikes = {alike(name): name for name in known}
 
     def resolve(name: str) -> str | None:
         for folder in (*folders, tree):
             path = (folder / name).resolve()
-            if path.is_relative_to(base) and path.relative_to(base).as_posix() in known:
-                return path.relative_to(base).as_posix()
+            if path.is_relative_to(base):
+                mask = path.relative_to(base).as_posix()
+                if mask in known or alike(mask) in alikes:
+                    return mask if mask in known else alikes[alike(mask)]
         return None
 
     return resolve
