@@ -6,11 +6,13 @@ SHELL := bash
 .PHONY: run status adopt real test test-slow lint bench schema pictures lock clean
 
 BIN := .venv/bin
-RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+RUN := PATH="$$PWD/$(BIN):$$PATH"
 INSTALLED := .venv/.installed
 SCHEMA := workflow/schemas/config.schema.yaml
-# Of one's own, any number of files; the demo's without.
-OF_CONFIG = $(if $(CONFIG),--configfile $(CONFIG))
+# Of one's own: one file of any name, or several with blanks between them; the demo's without.
+export CONFIG
+OF_CONFIG := files=(); if [ -e "$${CONFIG:-}" ]; then files=(--configfile "$$CONFIG"); \
+  elif [ -n "$${CONFIG:-}" ]; then read -ra files <<< "--configfile $$CONFIG"; fi
 export PYTHONPATH := $(CURDIR)/workflow
 export LUNGAUG_REAL_DATA ?= $(abspath ../shared/data)
 
@@ -18,12 +20,14 @@ run: $(INSTALLED)  ## the workflow on config.yaml
 	$(RUN) snakemake
 
 status: $(INSTALLED)  ## what a run would do and why (CONFIG=mine.yaml for one of your own)
-	$(RUN) python -m lungaug.status $(OF_CONFIG)
+	$(OF_CONFIG)
+	$(RUN) python -m lungaug.status "$${files[@]}"
 
 adopt: $(INSTALLED)  ## results from elsewhere: take what matches, run what does not (CONFIG=…)
 	$(RUN)
-	python -m lungaug.status --adopt $(OF_CONFIG)
-	snakemake $(OF_CONFIG)
+	$(OF_CONFIG)
+	python -m lungaug.status --adopt "$${files[@]}"
+	snakemake "$${files[@]}"
 
 real: $(INSTALLED)  ## the whole path on LIDC-IDRI excerpts in $LUNGAUG_REAL_DATA
 	$(RUN) snakemake --configfile workflow/presets/lidc.yaml

@@ -15,10 +15,24 @@ os.environ.update(LUNGAUG_LIBRARY=str(LIBRARY))
 shell.prefix('set -euo pipefail; export PYTHONPATH="$LUNGAUG_LIBRARY"; ')
 
 
+from lungaug import configfiles, paths
+from lungaug.errors import SettingError
+
+DEMO = Path(workflow.basedir) / "config.yaml"
+# Before Snakemake reads the demo's configuration: it names neither line nor equal keys.
+try:
+    paths.check_clone(Path(workflow.basedir))
+    WRITTEN = configfiles.read(
+        workflow.overwrite_configfiles or [DEMO], workflow.config_settings.config
+    )
+except SettingError as fault:
+    sys.exit(f"config: {fault}")
+
+
 # A configuration of one's own stands alone: nothing of the demo's leaks into it.
 if not workflow.overwrite_configfiles:
 
-    configfile: Path(workflow.basedir) / "config.yaml"
+    configfile: DEMO
 
 
 include: "workflow/rules/common.smk"
@@ -30,6 +44,7 @@ pathvars:
     benchmarks=f"{RESULTS}/benchmarks",
 
 
+include: "workflow/rules/check_networks.smk"
 include: "workflow/rules/source.smk"
 include: "workflow/rules/preprocess.smk"
 include: "workflow/rules/split.smk"

@@ -16,7 +16,7 @@ KEY = "5e" * 32
 # With that key: folders of two training patients, the second alone in its batch.
 TRAINING = "2168664680"
 SOLE = "5019099592"
-DIVIDED = ("scan", "split", "check", "select", "audit")
+DIVIDED = ("scan", "split", "check_cohort", "select", "audit")
 TRAINED = jobs(*SUMMARIES, *DIVIDED, arm=2, train_segmenter=2, evaluate=2)
 
 

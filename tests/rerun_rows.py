@@ -13,7 +13,7 @@ RERUNS = "tests/config/reruns.yaml"
 HOSPITAL = "tests/config/hospital.yaml"
 SUMMARIES = ("tables", "curves", "cost", "figures", "score_figures", "report")
 EARLIER = (
-    "scan", "ingest", "preprocess", "split", "check", "select", "metalung", "audit", "arm",
+    "scan", "ingest", "preprocess", "split", "check_cohort", "select", "metalung", "audit", "arm",
 )  # fmt: skip
 ORDER = (*EARLIER, "train_segmenter", "evaluate", *SUMMARIES)
 

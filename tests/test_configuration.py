@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lungaug import configuration
+from lungaug import configfiles, configuration
 from lungaug.errors import SettingError
 from lungaug.evaluation.published import read_published
 from lungaug.generators.dcgan_settings import PUBLISHED as DCGAN
@@ -20,6 +20,7 @@ from lungaug.settings import from_mapping
 from lungaug.training.settings import TrainingSettings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+DEMO = {"source": {"kind": "phantom"}}
 SCHEMA = configuration.load_schema()
 
 
@@ -34,24 +35,54 @@ SCHEMA = configuration.load_schema()
         ({"arms": ["online"]}, ["arms", "'none' is missing"]),
         ({"segmenters": ["unett"]}, ["segmenters[0]", "'unett'", "unet"]),
         ({"metalung": {"mirorr": {}}}, ["metalung.mirorr", "unknown", "mirror"]),
-        ({"source": {"kind": "dicom"}}, ["source.root", "missing"]),
+        ({"cohort": "own", "source": {"kind": "dicom"}}, ["source.root", "missing"]),
         ({"source": {"kind": "dicom", "root": "."}}, ["cohort", "the demo's", "another name"]),
         (
             {"cohort": "own", "source": {"kind": "dicom", "root": "/nowhere/at/all"}},
             ["source.root", "/nowhere/at/all", "a folder that exists"],
         ),
-        ({"source": {"kind": "dicom", "root": "${LUNGAUG_UNSET}"}}, ["LUNGAUG_UNSET", "not set"]),
+        (
+            {"cohort": "own", "source": {"kind": "dicom", "root": "${LUNGAUG_UNSET}"}},
+            ["LUNGAUG_UNSET", "not set"],
+        ),
         ({"seeds": 2.0}, ["seeds", "2.0", "integer"]),
         ({"segmenters": []}, ["segmenters", "at least 1 values"]),
         ({"key_file": "nowhere.key"}, ["key_file", "nowhere.key", "a file that exists"]),
         (
             {
+                "cohort": "own",
                 "source": {"kind": "dicom", "root": "workflow"},
                 "key_file": "workflow/presets/phantom.key",
             },
             ["key_file", "public", "null"],
         ),
         ({"cohort": "a b"}, ["cohort", "'a b'", "letters"]),
+        ({"cohort": "ab\n"}, ["cohort", "'ab\\n'", "letters"]),
+        ({"cohrt": "x"}, ["did you mean 'cohort'?"]),
+        ({"device": "cdua"}, ["did you mean 'cuda'?"]),
+        ({"segmenters": ["unett"]}, ["did you mean 'unet'?"]),
+        ({"arms": ["none", "metalong+online"]}, ["arms[1]", "did you mean 'metalung'?"]),
+        ({"arms": ["none", "noise_slise"]}, ["did you mean 'noise_slice'?"]),
+        ({"mixed_generators": ["DCGAN"]}, ["did you mean 'dcgan'?"]),
+        ({"metalung": {"mirorr": {}}}, ["did you mean 'mirror'?"]),
+        (
+            {"train_segmenter": {"per_segmenter": {"unett": {}}}},
+            ["train_segmenter.per_segmenter: got 'unett' (did you mean 'unet'?)"],
+        ),
+        ({"n_batches": 3}, ["n_batches: unknown", "did you mean 'scan.n_batches'?"]),
+        ({"scan.n_batches": 3}, ["did you mean n_batches, indented below scan?"]),
+        ({"phantom": {"cohort": "x"}}, ["phantom.cohort", "did you mean 'cohort' at the top?"]),
+        ({"split": 3}, ["split: got 3; accepted: settings, indented below it"]),
+        ({"segmenters": "unet"}, ["segmenters: got 'unet'; accepted: a list"]),
+        (
+            {"train_segmenter": {"training": {"learning_rate": "1e-3"}}},
+            ["learning_rate: got '1e-3' (a text; the number is written 0.001); accepted: number"],
+        ),
+        ({1: 2}, ["1: unknown setting"]),
+        ({"source": {}}, ["source.kind: missing; accepted: phantom, dicom, lidc, mendeley"]),
+        ({"source": None}, ["source: got None; accepted: settings"]),
+        ({"grid": [{"arms": ["none"]}]}, ["grid[0].segmenters: missing"]),
+        ({"realism": {"inception_weights": "no.pt"}}, ["realism.inception_weights", "exists"]),
     ],
 )
 def test_a_fault_is_one_line_for_its_author(
@@ -59,10 +90,65 @@ def test_a_fault_is_one_line_for_its_author(
 ) -> None:
     monkeypatch.chdir(REPOSITORY)
     with pytest.raises(SettingError) as caught:
-        configuration.checked(config, SCHEMA)
+        configuration.checked({**DEMO, **config}, SCHEMA)
     message = str(caught.value)
     assert "\n" not in message
     assert all(word in message for word in words), message
+
+
+def faults_of(config: dict[str, Any], **options: Any) -> list[str]:
+    with pytest.raises(SettingError) as caught:
+        configuration.checked(config, SCHEMA, **options)
+    return str(caught.value).splitlines()
+
+
+def test_a_configuration_says_what_its_source_is() -> None:
+    (line,) = faults_of({"cohort": "mine"})
+    assert line == "source: missing; accepted: source with kind: phantom, dicom, lidc, mendeley"
+
+
+def test_all_faults_are_listed_by_place(tmp_path: Path) -> None:
+    text = """cohort: mine
+seeds: two
+source:
+  kind: dicom
+  root: nowhere
+n_batches: 3
+arms: [online, mirorr]
+split: {folds: 1}
+device: gpu
+ledger: "${LUNGAUG_UNSET}"
+key_file: nowhere
+seeds: 3
+"""
+    file = tmp_path / "mine.yaml"
+    file.write_text(text, encoding="utf-8")
+    written = configfiles.read([file], {"device": "gpu"})
+    config = {**yaml.safe_load(text), "seeds": "two"}
+    lines = faults_of(config, written=written)
+    found = [(line.split(": ")[0], line.rpartition(", line ")[2]) for line in lines[:-1]]
+    assert found == [
+        ("source.root", "5)"),
+        ("n_batches", "6)"),
+        ("arms[1]", "7)"),
+        ("split.folds", "8)"),
+        ("ledger", "10)"),
+        ("key_file", "11)"),
+        ("seeds", "12)"),
+        ("seeds", "12)"),
+    ]
+    assert lines[-1].startswith("device: got 'gpu'")
+    assert lines[-1].endswith("(--config)")
+    assert sum("given twice, first in line 2" in line for line in lines) == 1
+
+
+def test_a_fault_hides_no_other_and_brings_none_of_its_own() -> None:
+    """What a wrong setting would have decided is not checked with its default."""
+    wrong = {**DEMO, "segmenters": ["unett"], "learning_curve": {"segmenters": ["deeplabv3"]}}
+    assert len(faults_of(wrong)) == 1
+    assert len(faults_of({"source": {"kind": "dicm", "root": "x"}, "cohort": "phantom"})) == 1
+    both = {**DEMO, "segmenters": ["unett"], "key_file": "nowhere", "seeds": 0}
+    assert len(faults_of(both)) == 3
 
 
 def test_the_schema_is_that_of_the_settings() -> None:
@@ -72,7 +158,7 @@ def test_the_schema_is_that_of_the_settings() -> None:
 
 
 def test_defaults_are_filled_to_the_bottom() -> None:
-    full = configuration.checked({}, SCHEMA)
+    full = configuration.checked(DEMO, SCHEMA)
     assert full["split"]["test_per_class"] == 4
     assert full["metalung"]["noise_slice"]
     assert full["source"] == {"kind": "phantom", "root": None, "sheet": None, "masks": None}
@@ -93,7 +179,7 @@ def test_a_job_on_another_machine_does_not_look_for_the_source() -> None:
 
 
 def test_a_stage_gets_its_section_the_shared_settings_and_nothing_else() -> None:
-    full = configuration.checked({"seed": 7, "metalung": {"copies": 2}}, SCHEMA)
+    full = configuration.checked({**DEMO, "seed": 7, "metalung": {"copies": 2}}, SCHEMA)
     others = [name for name in SCHEMA["x-operations"] if name != "mirror"]
     text = configuration.stage_settings(full, SCHEMA, "metalung", without=others)
     assert set(json.loads(text)) == {"seed", "storage", "copies", "mirror"}
@@ -131,7 +217,7 @@ def test_a_recipe_says_all_of_how_is_trained(name: str) -> None:
     """Laid over another configuration, nothing of that one's training is left."""
     text = (REPOSITORY / f"workflow/presets/recipe_{name}.yaml").read_text(encoding="utf-8")
     recipe = yaml.safe_load(text)
-    configuration.checked(recipe, SCHEMA)
+    configuration.checked({**DEMO, **recipe}, SCHEMA)
     told = set(recipe["train_segmenter"]["training"])
     known = {field.name for field in dataclasses.fields(TrainingSettings)}
     of_machine = {"torch_threads", "devices", "nodes", "strategy"}

@@ -15,7 +15,9 @@ PLAIN = {"encoder": "plain"}
 
 def plan(**config: Any) -> tuple[list[grid.Training], list[grid.Training]]:
     """All trainings, and those of the main tables."""
-    full = configuration.checked({"seeds": 1, "arms": ["none", "metalung"], **config}, SCHEMA)
+    full = configuration.checked(
+        {"source": {"kind": "phantom"}, "seeds": 1, "arms": ["none", "metalung"], **config}, SCHEMA
+    )
     arms = configuration.arms(full, SCHEMA)
     return grid.trainings(full, arms), grid.main_trainings(full, arms)
 

@@ -287,3 +287,19 @@ def test_changed_patients_are_counted_and_not_named() -> None:
     old, new = "['p1:aa', 'p2:bb', 'p3:cc']", "['p1:aa', 'p2:xx', 'p4:dd']"
     said = words.changed_parameters([old], {"digests": new})
     assert said == ["patients: 1 new, 1 gone, 1 with other files"]
+
+
+def test_names_that_are_no_valid_text_are_kept_byte_for_byte(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"f\xff")
+    folder.mkdir()
+    (folder / os.fsdecode(b"m\xfc.dcm")).write_bytes(b"x")
+    assert identity.digest(tmp_path) != identity.digest(folder)
+    assert identity.stamp(tmp_path)
+    assert records.portable(str(folder), "results/x").startswith("outside:")
+    assert records.text_digest(str(folder))
+    for name in (os.fsdecode(b"w\xff.pt"), "line\u2028break\x85.pt"):
+        inputs = ((f"./{name}", "sha256:0"),)
+        making = records.Making("rule", ("1",), inputs, "", "", "", 6)
+        kept = records.Kept(making, 1.0, 2.0, 2, "d", "s", 3)
+        records.write(str(tmp_path), {"a.h5": kept})
+        assert records.read(str(tmp_path)) == {"a.h5": kept}

@@ -104,6 +104,21 @@ def test_fingerprint_follows_links_as_the_scan_does(tmp_path: Path) -> None:
     assert fingerprint(root) != before
 
 
+def test_names_that_are_no_valid_text_count_by_their_bytes(tmp_path: Path) -> None:
+    names = [b"m\xfcller.dcm", b"m\xe4ller.dcm"]
+    found = []
+    for name in names:
+        root = tmp_path / str(len(found))
+        inner = root / os.fsdecode(b"f\xff")
+        inner.mkdir(parents=True)
+        file = inner / os.fsdecode(name)
+        file.write_bytes(b"x")
+        os.utime(file, ns=(1, 1))
+        found.append((fingerprint(root), text_hash(root)))
+    assert len({tree for tree, _ in found}) == len({text for _, text in found}) == 2
+    assert (fingerprint(root), text_hash(root)) == found[-1]
+
+
 def test_fingerprint_sees_a_new_file_and_text_hash_a_changed_word(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("one", encoding="utf-8")
     outside, inside = fingerprint(tmp_path), text_hash(tmp_path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -140,3 +142,47 @@ def test_parameters_come_back_and_too_many_are_refused() -> None:
     assert unpack_parameters(row[0]) == {"degrees": 12.5, "swap": [1, 2]}
     with pytest.raises(ValueError, match="at most 1024"):
         pack_parameters({"x": "y" * 2000})
+
+
+def _linked(file: h5py.File, other: Path) -> None:
+    del file["4x6/hu"]
+    file["4x6/hu"] = h5py.ExternalLink(str(other), "hu")
+
+
+def _soft(file: h5py.File, other: Path) -> None:
+    file["4x6/lung"] = h5py.SoftLink("/4x6/hu")
+
+
+def _group(file: h5py.File, other: Path) -> None:
+    file["4x8"] = h5py.ExternalLink(str(other), "/")
+
+
+def _external(file: h5py.File, other: Path) -> None:
+    storage = [(str(other.with_suffix(".raw")), 0, h5py.h5f.UNLIMITED)]
+    file.create_dataset("4x6/lung", (2, 4, 6), "u1", external=storage)
+
+
+def _virtual(file: h5py.File, other: Path) -> None:
+    layout = h5py.VirtualLayout((2, 4, 6), "u1")
+    layout[:] = h5py.VirtualSource(str(other), "hu", (2, 4, 6))
+    file.create_virtual_dataset("4x6/lung", layout)
+
+
+def _nested(file: h5py.File, other: Path) -> None:
+    file.create_group("4x6/more")["hu"] = h5py.ExternalLink(str(other), "hu")
+
+
+@pytest.mark.parametrize("change", [_linked, _soft, _group, _external, _virtual, _nested])
+def test_nothing_of_another_file_is_read(
+    tmp_path: Path, change: Callable[[h5py.File, Path], None]
+) -> None:
+    path = tmp_path / "b00.h5"
+    with SliceWriter(path, Provenance("ingest", "{}", "")) as writer:
+        writer.append(empty_slices(2), hu=np.zeros((2, 4, 6), np.int16))
+    SliceFile(path).close()
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["hu"] = np.ones((2, 4, 6), np.int16)
+    with h5py.File(path, "r+") as file:
+        change(file, tmp_path / "other.h5")
+    with pytest.raises(FileFormatError, match="holds "):
+        SliceFile(path)

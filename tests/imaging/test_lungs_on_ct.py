@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from lungaug.imaging.hu import to_hu
 from lungaug.imaging.lungs import segment_lungs
+from lungaug.sources.contours import outlined_pixels
 from lungaug.sources.lidc import read_annotations
-from lungaug.sources.lidc_consensus import outlined_pixels
 
 Slice = tuple[NDArray[np.int16], NDArray[np.float64], str]
 

@@ -23,7 +23,7 @@ KILLED = "train_segmenter_wildcards_fixed_none_unet_0"
 # The first attempt asks for less than any job uses.
 SCANT = ("--set-resources", "realism:mem_mb=50 * 80 ** (attempt - 1)")
 SUBMITTED = {
-    **dict.fromkeys(["phantom", "scan", "split", "check", "select"], 1),
+    **dict.fromkeys(["check_networks", "phantom", "scan", "split", "check_cohort", "select"], 1),
     **dict.fromkeys(["rois", "audit"], 1),
     **dict.fromkeys(["train_generator", "sample", "insert"], 1),
     **dict.fromkeys(["figures", "generated_figures", "reader_sheet", "report"], 1),

@@ -57,7 +57,6 @@ def test_header_says_what_the_file_says(tmp_path: Path) -> None:
         ({"Rows": None}, "headers are damaged (missing tag: Rows"),
         ({"RescaleSlope": None}, "missing tag: RescaleSlope"),
         ({"RescaleIntercept": ""}, "missing tag: RescaleSlope or RescaleIntercept"),
-        ({"RescaleType": "US"}, "values are no HU"),
         ({"NumberOfFrames": 2, "PixelData": bytes(2 * 12 * 16 * 2)}, "multi-frame file that is no"),
     ],
 )
@@ -114,7 +113,6 @@ def test_zeros_in_the_headers_are_seen(tmp_path: Path, start: int) -> None:
         {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66", "Rows": None, "PixelData": None},
         {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "PixelData": None},
         {"RescaleSlope": None},
-        {"RescaleType": "US"},
     ],
 )
 def test_what_is_no_ct_is_not_damaged(tmp_path: Path, tags: dict[str, object]) -> None:
@@ -165,11 +163,11 @@ def test_file_without_preamble(tmp_path: Path) -> None:
     [
         ("x.dcm", b"", "empty file"),
         ("x", b"", "empty file"),
-        ("x.txt", b"", ""),
+        ("x.txt", b"", "empty file"),
         ("x.dcm", b"PK" + bytes(500), "not a DICOM file, in spite of its name"),
-        ("x.csv", b"a,b\n" * 100, ""),
-        ("README", b"some words, more than a preamble's length " * 9, ""),
-        ("x.xml", b"<other/>", ""),
+        ("x.csv", b"a,b\n" * 100, "text or table, not an image"),
+        ("README", b"some words, more than a preamble's length " * 9, "text or table"),
+        ("x.xml", b"<other/>", "text or table, not an image"),
         ("x.xml", b"<LidcReadMessage>", "malformed XML"),
     ],
 )
@@ -245,7 +243,9 @@ def test_include_and_hidden(tmp_path: Path) -> None:
         (("covid", "*/deep"), ["covid", "lidc_2/deep"]),
     ):
         found = update_index(root, tmp_path / "index.tsv", include)
-        assert [os.path.dirname(entry.path) for entry in found] == expected
+        assert [os.path.dirname(entry.path) for entry in found if not entry.fault] == expected
+        hidden = [(entry.path, entry.fault) for entry in found if entry.fault]
+        assert hidden == ([] if include else [(".cache", "hidden: not read")])
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:
@@ -278,5 +278,7 @@ def test_real_files(real_data: Path, tmp_path: Path) -> None:
     assert kinds["lidc_0001_GE/69.xml"] == "annotations"
     assert kinds["lidc_0095_SIEMENS_slice/IM140.png"] == "mask"
     faults = {e.path.split("/")[0]: e.fault for e in found if e.fault}
-    assert faults == {"enhanced_ct_synth": "values are no HU: RescaleType says otherwise"}
+    assert faults == {"lidc_nodule_crops": "text or table, not an image"}
+    units = {h.rescale_type for e in found for h in e.headers if "enhanced" in e.path}
+    assert units == {"US"}
     assert sum("lungmask" in e.path and bool(e.headers) for e in found) == 2

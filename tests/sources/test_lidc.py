@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tarfile
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import pydicom
 import pytest
 
 from lungaug.errors import InputError
+from lungaug.sources.contours import outlined_pixels
 from lungaug.sources.lidc import Annotations, Contour, Nodule, NonNodule, Reading, read_annotations
-from lungaug.sources.lidc_consensus import LidcSettings, label_masks, outlined_pixels
+from lungaug.sources.lidc_consensus import LidcSettings, label_masks
 
 SHAPE = (40, 60)
 SLICES = [f"1.2.{k}" for k in range(4)]
@@ -77,10 +79,32 @@ class TestOutline:
         rows, _ = outlined_pixels(Contour("1", 0.0, True, np.array(points, np.int32)))
         assert len(rows) == 0
 
-    def test_outline_beyond_the_image_is_cut(self):
-        images, rows = labelled(annotations([nodule(square(36, 56, 8))]))
-        np.testing.assert_array_equal(images[SLICES[0]], expected((36, 56, 8, 1)))
+    def test_outline_at_the_edge_may_lie_a_pixel_off_the_image(self):
+        images, rows = labelled(annotations([nodule(square(32, 52, 8))]))
+        np.testing.assert_array_equal(images[SLICES[0]], expected((32, 52, 8, 1)))
         assert rows[0].labels == {SLICES[0]: 1}
+
+    @pytest.mark.parametrize("uid", [SLICES[0], "9.9"])
+    def test_outline_beyond_the_image_is_refused(self, uid):
+        with pytest.raises(InputError, match="outside of its image"):
+            labelled(annotations([nodule(square(36, 56, 8, uid))]))
+        with pytest.raises(InputError, match="outside of its image"):
+            labelled(annotations([nodule(Contour(uid, 0.0, True, np.array([(61, 0)], np.int32)))]))
+
+    def test_a_contour_as_large_as_the_format_allows_takes_no_memory(self):
+        whole = np.array([(0, 0), (32767, 0), (32767, 32767), (0, 32767)], np.int32)
+        marks = annotations([nodule(Contour("9.9", 0.0, True, whole))])
+        tracemalloc.start()
+        with pytest.raises(InputError, match="outside of its image"):
+            label_masks(marks, {}, {}, (1.0, 1.0), LidcSettings())
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        tracemalloc.stop()
+
+    def test_contours_around_more_than_any_nodules(self):
+        whole = np.array([(0, 0), (4095, 0), (4095, 4095), (0, 4095)], np.int32)
+        marks = annotations([nodule(*[Contour("9.9", 0.0, True, whole)] * 3)])
+        with pytest.raises(InputError, match="more pixels than any"):
+            label_masks(marks, {}, {}, (1.0, 1.0), LidcSettings())
 
 
 class TestConsensus:

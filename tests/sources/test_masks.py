@@ -1,4 +1,4 @@
-"""Whose a mask is, what it marks, and how large that is."""
+"""What a mask marks, and how large that is."""
 
 from __future__ import annotations
 
@@ -13,76 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lungaug.errors import InputError
-from lungaug.sources.dicom_header import Header
-from lungaug.sources.masks import link, match, max_feret_mm, read_mask
-from lungaug.sources.series import Image
-from lungaug.sources.sheet import Sheet, SheetMask
-
-
-def image(path: str, sop_uid: str = "", frame: int = -1) -> Image:
-    header = Header(
-        frame,
-        sop_uid,
-        "",
-        "",
-        "",
-        None,
-        8,
-        8,
-        None,
-        None,
-        None,
-        None,
-        0.0,
-        1.0,
-        0.0,
-        None,
-        False,
-        False,
-    )
-    return Image(path, "", header)
-
-
-def matched(images: list[Image], masks: list[str], sheet: Sheet | None = None) -> dict[str, str]:
-    return match(images, masks, sheet or Sheet(), lambda name: name if name in masks else None)
+from lungaug.sources.masks import Values, link, max_feret_mm, read_mask
 
 
 def png(path: Path, values: NDArray[np.generic]) -> Path:
     path.write_bytes(bytes(cv2.imencode(".png", values)[1]))
     return path
-
-
-def test_sheet_comes_first() -> None:
-    sheet = Sheet(masks={"a/1.dcm": SheetMask("z.png", 2), "1.2.4": SheetMask("y.png", 3)})
-    images = [image("a/1.dcm", "1.2.3"), image("a/2.dcm", "1.2.4"), image("a/3.dcm", "1.2.5")]
-    masks = ["z.png", "y.png", "m/1.2.3.png", "m/1.2.4.png", "m/1.2.5.png"]
-    assert matched(images, masks, sheet) == {
-        "a/1.dcm": "z.png", "a/2.dcm": "y.png", "a/3.dcm": "m/1.2.5.png"
-    }  # fmt: skip
-
-
-def test_sheet_names_a_mask_that_is_not_there() -> None:
-    sheet = Sheet(masks={"a/1.dcm": SheetMask("SMITH.png", 7)})
-    with pytest.raises(InputError, match="line 7 does not exist") as caught:
-        matched([image("a/1.dcm")], [], sheet)
-    assert "SMITH" not in str(caught.value)
-
-
-@pytest.mark.parametrize("name", ["IM1.dcm", "IM1.DCM", "IM1", "IM1.ima"])
-def test_same_path_but_for_the_suffix(name: str) -> None:
-    images = [image(f"a/{name}"), image(f"b/{name}")]
-    assert matched(images, ["a/IM1.png"]) == {f"a/{name}": "a/IM1.png"}
-
-
-def test_same_name_elsewhere_only_if_unique() -> None:
-    assert matched([image("a/IM1.dcm")], ["m/IM1.png"]) == {"a/IM1.dcm": "m/IM1.png"}
-    assert matched([image("a/IM1.dcm"), image("b/IM1.dcm")], ["m/IM1.png"]) == {}
-    assert matched([image("a/IM1.dcm")], ["m/IM1.png", "n/IM1.png"]) == {}
-
-
-def test_names_that_hold_dots() -> None:
-    assert matched([image("a/-100.5")], ["m/-100.5.png"]) == {"a/-100.5": "m/-100.5.png"}
-    assert matched([image("a/IM1.dcm", frame=0)], ["a/IM1.png"]) == {}
 
 
 def test_components_and_labels(tmp_path: Path) -> None:
@@ -95,11 +31,19 @@ def test_components_and_labels(tmp_path: Path) -> None:
     assert [components[i] for i in ((0, 0), (1, 1), (4, 4), (3, 3))] == [1, 1, 2, 0]
     labels = read_mask(path, (6, 8), "labels")
     assert [labels[i] for i in ((0, 0), (1, 1), (4, 4), (3, 3))] == [2, 2, 1, 0]
-    full = png(tmp_path / "full.png", np.full((6, 8), 9, np.uint16))
-    assert (read_mask(full, (6, 8), "labels") == 1).all()
     empty = png(tmp_path / "empty.png", np.zeros((6, 8), np.uint8))
     for kind in ("components", "labels"):
         assert not read_mask(empty, (6, 8), kind).any()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["components", "labels"])
+def test_more_than_half_a_slice_is_no_nodule(tmp_path: Path, kind: Values) -> None:
+    values = np.zeros((6, 8), np.uint16)
+    values[:3] = 9
+    assert (read_mask(png(tmp_path / "m.png", values), (6, 8), kind) > 0).sum() == 24
+    values[3, 0] = 9
+    with pytest.raises(InputError, match=r"mask of 52 % of the slice; accepted: at most 50 %"):
+        read_mask(png(tmp_path / "m.png", values), (6, 8), kind)
 
 
 def test_grey_in_three_channels(tmp_path: Path) -> None:

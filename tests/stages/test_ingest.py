@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dicom_files import SHAPE, gradient, uid, write_series, write_unreadable
+from compressed_files import thorax
+from dicom_files import SHAPE, changed, gradient, uid, write_series, write_unreadable
 from lungaug.cohort import Pseudonyms, load_or_create_key
 from lungaug.errors import FileFormatError, InputError
 from lungaug.settings import from_mapping
@@ -346,7 +347,7 @@ def test_memory_does_not_grow_with_the_series(tmp_path: Path) -> None:
 def test_real_lidc(real_data: Path, tmp_path: Path) -> None:
     cohort = Cohort(tmp_path)
     cohort.root = real_data
-    cohort.scan(include=["lidc_0001_GE", "lidc_0095*"])
+    cohort.scan(include=["lidc_0001_GE", "lidc_0095*"], kind="lidc")
     with cohort.ingest(kind="lidc") as file:
         slices = file.slices("512x512")
         assert len(slices) == 17
@@ -356,3 +357,44 @@ def test_real_lidc(real_data: Path, tmp_path: Path) -> None:
         assert sum(marked) == 9
     with cohort.ingest(kind="dicom") as file:
         assert np.isnan(file.slices("512x512")["diameter_mm"]).all()
+
+
+@pytest.mark.parametrize("on_bad_input", ["stop", "skip"])
+def test_series_without_hu_leave_their_patient_out(
+    cohort: Cohort, on_bad_input: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def change(i: int, dataset: Any) -> None:
+        del dataset.RescaleSlope, dataset.RescaleIntercept
+        changed(dataset, RescaleSlope=1, RescaleIntercept=0)
+
+    stored = (thorax() + 1024).astype(np.uint16)
+    write_series(cohort.root / "two", 3, patient_id="Q", series=2, stored=stored)
+    write_series(cohort.root / "six", 3, patient_id="R", series=6, stored=stored, change=change)
+    with cohort.run(on_bad_input=on_bad_input) as file:
+        assert len(file) == 4 + 3
+    (row,) = cohort.table("rejected.tsv")
+    assert row["patient"] == Pseudonyms(load_or_create_key(cohort.folder / "key")).patient("R")
+    assert row["reason"].startswith("values are no HU: 0.00 % of the pixels are air or lung")
+    assert row["reason"].endswith("its patient is left out with 3 slices")
+    assert f"{row['patient']}: left out with 3 slices" in caplog.text
+
+
+def test_a_slice_of_garbage(cohort: Cohort) -> None:
+    def change(i: int, dataset: Any) -> None:
+        if i == 1:
+            dataset.PixelData = np.random.default_rng(0).bytes(len(dataset.PixelData))
+
+    stored = (thorax() + 1024).astype(np.uint16)
+    write_series(cohort.root / "two", 3, patient_id="Q", series=2, stored=stored, change=change)
+    with pytest.raises(InputError, match="neighbouring rows differ"):
+        cohort.run()
+    with cohort.run(on_bad_input="skip") as file:
+        assert len(file) == 4
+    (row,) = cohort.table("rejected.tsv")
+    assert "neighbouring rows differ" in row["reason"]
+
+
+def test_a_mask_that_marks_most_of_a_slice(cohort: Cohort) -> None:
+    cohort.paint(f"{uid(1, 3)}.png", (0, 0, 12, 12))
+    with pytest.raises(InputError, match="mask of 75 % of the slice"):
+        cohort.run()

@@ -36,10 +36,11 @@ class Stages:
         keys = {"private": self.private, "key": self.private / "key"}
         return {"root": self.root, "sheet": self.sheet, **keys}
 
-    def scan(self) -> int:
+    def scan(self, on_bad_input: str) -> int:
         rejected = self.out / "scan.rejected.tsv"
         options = self.source() | {"output": self.out / "cohort.tsv", "rejected": rejected}
-        return run("scan", '{"n_batches": 1}', options)
+        settings = f'{{"n_batches": 1, "on_bad_input": "{on_bad_input}"}}'
+        return run("scan", settings, options)
 
     def ingest(self, on_bad_input: str) -> int:
         names = {"output": "h5", "rejected": "rejected.tsv", "nodules": "nodules.tsv"}
@@ -97,7 +98,8 @@ def test_nothing_names_anybody(
     _write_telltale(stages.root)
     capfd.readouterr()
     caplog.set_level("DEBUG")
-    assert stages.scan() == 0
+    assert stages.scan("stop") == 1  # at the broken annotations
+    assert stages.scan("skip") == 0
     assert stages.ingest("stop") == 1  # at the unreadable file
     assert stages.ingest("skip") == 0
     expansions = stages.expand()
@@ -108,9 +110,14 @@ def test_nothing_names_anybody(
     }  # fmt: skip
     assert stages.train_on([], "arm", arm="mirror") == 1
     stages.sheet.write_text("patient_id\tlung_rads\nXYZZYJOHN0\tFROBOZZ\n")
-    assert stages.scan() == 1
+    assert stages.scan("skip") == 1
     said = "".join(capfd.readouterr()) + caplog.text + "".join(map(str, caplog.records))
-    for error in ("unreadable pixels", "adds no slice", "unknown lung_rads"):
+    for error in (
+        "1 patient loses annotations",
+        "unreadable pixels",
+        "adds no slice",
+        "unknown lung_rads",
+    ):
         assert error in said
     _assert_nothing_told(said.encode())
     for content in _contents(stages.out):

@@ -2,67 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import stat
+import unicodedata
 from pathlib import Path
-from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 
-from dicom_files import SHAPE, ct_dataset, read, uid, write, write_series
+from dicom_files import ct_dataset, read, uid, write, write_series
+from dicom_source import Source, write_png
 from lungaug.cohort import Pseudonyms, load_or_create_key
 from lungaug.errors import InputError
-from lungaug.settings import from_mapping
 from lungaug.stages import scan
-from lungaug.store import Provenance
-
-PROVENANCE = Provenance("scan", "{}", "")
-
-
-class Source:
-    """A source folder with its scan's results beside it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.root = folder / "root"
-        self.masks: Path | None = None
-        self.sheet: Path | None = None
-        self.private = folder / "private"
-        self.rejected: list[tuple[str, str]] = []
-
-    def scan(self, **settings: Any) -> dict[str, dict[str, str]]:
-        """The cohort's rows by PatientID; ``rejected`` holds (path, reason)."""
-        scan.run(
-            root=self.root, private=self.private, output=self.folder / "cohort.tsv",
-            rejected=self.folder / "rejected.tsv", key=self.folder / "key", sheet=self.sheet,
-            masks=self.masks, settings=from_mapping(scan.Settings, settings),
-            provenance=PROVENANCE,
-        )  # fmt: skip
-        paths = {row["file"]: row["path"] for row in table(self.private / "files.tsv")}
-        rejected = table(self.folder / "rejected.tsv")
-        self.rejected = [(paths[row["file"]], row["reason"]) for row in rejected]
-        names = {row["patient"]: row["patient_id"] for row in table(self.private / "mapping.tsv")}
-        return {names[row["patient"]]: row for row in table(self.folder / "cohort.tsv")}
-
-    def digests(self, **settings: Any) -> dict[str, str]:
-        return {name: row["digest"] for name, row in self.scan(**settings).items()}
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
-
-
-def write_png(path: Path, *pixels: tuple[int, int]) -> Path:
-    mask = np.zeros(SHAPE, np.uint8)
-    for row, column in pixels:
-        mask[row, column] = 255
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(bytes(cv2.imencode(".png", mask)[1]))
-    return path
 
 
 @pytest.fixture
@@ -151,6 +102,7 @@ def test_faults_are_rows(source: Source) -> None:
     assert {path: reason.split(":")[0] for path, reason in source.rejected} == {
         "bad/mr.dcm": "not CT", "bad/scout.dcm": "localiser", "bad/empty.dcm": "empty file",
         "bad/short.dcm": "headers end early (missing tag", "one/twin.dcm": "duplicate slice",
+        "bad/notes.txt": "text or table, not an image",
     }  # fmt: skip
 
 
@@ -263,10 +215,15 @@ def test_nothing_usable_says_why(source: Source) -> None:
 def test_mask_of_no_image(source: Source) -> None:
     source.masks = source.folder / "masks"
     write_png(source.masks / "unknown.png", (1, 1))
-    (source.masks / "preview.jpg").write_text("no fault")
+    (source.masks / "preview.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(InputError, match=r"none of 1 masks .* 1 times mask of no image"):
+        source.scan()
+    write_png(source.masks / f"{uid(1, 2)}.png", (3, 3))
     source.scan()
     reason = "mask of no image, by sheet, SOPInstanceUID or file name"
-    assert source.rejected == [("masks:unknown.png", reason)]
+    assert sorted(source.rejected) == [
+        ("masks:preview.jpg", "JPEG picture; accepted as mask: PNG"), ("masks:unknown.png", reason)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("place", ["masks", "masks/deep", "root/one"])
@@ -290,7 +247,7 @@ def test_lines_of_the_sheet_that_name_nothing(
     (source.root / "bad.dcm").write_bytes(b"not DICOM")
     source.sheet = source.folder / "sheet.tsv"
     header = "patient_id\tfolder\timage\tlung_rads\tmask\n"
-    good = "P\t\t\tLR2\t\n\ttwo\t\tLR3\t\n\t\tbad.dcm\t\tm.png\n"
+    good = "P\t\t\tLR2\t\n\ttwo\t\tLR3\t\n\t\tbad.dcm\t\t\n"
     source.sheet.write_text(header + good)
     source.scan()
     assert "nothing in the source" not in caplog.text
@@ -307,7 +264,7 @@ def test_lines_of_the_sheet_that_name_nothing(
 def test_real_cohort(real_data: Path, tmp_path: Path) -> None:
     source = Source(tmp_path)
     source.root = real_data
-    rows = source.scan()
+    rows = source.scan(kind="lidc")
     assert {name: int(row["n_files"]) for name, row in rows.items()} == {
         "LIDC-IDRI-0001": 16, "LIDC-IDRI-0002": 12, "LIDC-IDRI-0095": 1, "normal002": 34,
         "cap002": 27, "C3N-00247": 29, "Lung_Dx-A0002": 30, "A002304": 1, "A046441": 1,
@@ -316,6 +273,33 @@ def test_real_cohort(real_data: Path, tmp_path: Path) -> None:
     }  # fmt: skip
     assert [path.split("/")[0] for path, _ in source.rejected].count("ge_ctimage_ts") == 4
     assert [path.split("/")[0] for path, _ in source.rejected].count("enhanced_ct_synth") == 2
-    assert len(source.rejected) == 6
+    assert len([path for path, _ in source.rejected if path.endswith(".dcm")]) == 7
     assert rows["A046441"]["warnings"].startswith("3 patients in one folder")
     assert rows["normal002"]["warnings"] == rows["C3N-00247"]["warnings"] == ""
+
+
+@pytest.mark.parametrize(
+    "unit", ["HU", "hu", "HU_MOD", "Hounsfield", "Houndsfield Unit", "HOUNSFIELD UNITS", ""]
+)
+def test_spellings_of_hounsfield(source: Source, unit: str) -> None:
+    write_series(source.root / "six", 2, patient_id="R", series=6, RescaleType=unit)
+    assert set(source.scan()) == {"P", "Q", "R"}
+
+
+def test_values_of_another_unit(source: Source) -> None:
+    write_series(source.root / "six", 2, patient_id="R", series=6, RescaleType="US")
+    assert set(source.scan()) == {"P", "Q"}
+    assert {path for path, _ in source.rejected} == {"six/IM0001.dcm", "six/IM0002.dcm"}
+    assert all("scan.rescale_types" in reason for _, reason in source.rejected)
+    assert set(source.scan(rescale_types=["us"])) == {"P", "Q", "R"}
+    assert source.rejected == []
+
+
+def test_a_mask_named_in_another_normal_form(source: Source) -> None:
+    composed, parts = (unicodedata.normalize(form, "Müller") for form in ("NFC", "NFD"))
+    write_png(source.root / f"{parts}.png", (5, 5))
+    source.sheet = source.folder / "sheet.tsv"
+    source.sheet.write_text(f"image\tmask\none/IM0001.dcm\t{composed}.png\n")
+    before = source.digests()["P"]
+    write_png(source.root / f"{parts}.png", (6, 6))
+    assert source.digests()["P"] != before

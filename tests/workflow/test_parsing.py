@@ -23,8 +23,14 @@ def test_the_first_dry_run_reaches_the_first_checkpoint(copy: Copy) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("sedes: 2\n", "sedes: unknown setting; accepted: cohort,"),
-        ("arms: [none, metalong]\n", "arms: arm 'metalong': accepted: none, or"),
+        ("sedes: 2\n", "sedes: unknown setting (did you mean 'seeds'?); accepted: cohort,"),
+        (
+            "arms: [none, metalong]\n",
+            "arms[1]: arm 'metalong' (did you mean 'metalung'?): accepted: none, or",
+        ),
+        ("cohort: mine\n", "source: missing; accepted: source with kind: phantom, dicom"),
+        ("seeds: 1\nseeds: 2\n", "seeds: given twice, first in line 1; keep one (tests/config/"),
+        ("results: 'a{b}'\n", "results: got 'a{b}'; Snakemake reads { } as a pattern"),
         (
             "source: {kind: dicom, root: .}\n",
             "cohort: got 'phantom', the demo's; accepted: another",

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lungaug.errors import SettingError
+from lungaug.suggestions import did_you_mean
 
 GENERATORS = ("vqvae", "dcgan", "copypaste", "gaussian")
 """Every generator. Here, since stages without torch must know the names."""
@@ -76,8 +77,9 @@ def parse_arm(name: str, known: Parts) -> Arm:
     alone = "none" in parts and len(parts) > 1
     if wrong or alone or len(set(parts)) != len(parts):
         parts_text = ", ".join(accepted[1:])
+        meant = did_you_mean(wrong[0], accepted) if wrong else ""
         raise SettingError(
-            f"arm '{name}': accepted: none, or different parts of {parts_text} joined by +"
+            f"arm '{name}'{meant}: accepted: none, or different parts of {parts_text} joined by +"
         )
     sets = {
         "metalung": known.default_operations,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import re
 import secrets
@@ -35,7 +36,7 @@ def remove_parts(path: Path) -> None:
 
     No two jobs write one file at the same time, so that whatever lies there is dead.
     """
-    for part in path.parent.glob(f".{path.name}.*.part"):
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         part.unlink(missing_ok=True)
 
 

@@ -2,7 +2,8 @@
 
 A stage module has a frozen ``Settings`` and a function ``run`` with keyword-only arguments; the
 options are read off its signature: ``Path`` and ``str`` take one value, ``list[Path]`` and
-``list[str]`` any number, ``settings`` takes JSON.
+``list[str]`` any number, ``settings`` takes JSON. An option with a default may stand without a
+value.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stage = outer.parse_args(given[:1]).stage
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     module = importlib.import_module(f"lungaug.stages.{stage}")
-    options = vars(_parser(stage, module).parse_args(given[1:]))
+    options = vars(parser(stage, module).parse_args(given[1:]))
     try:
         module.run(**_call_arguments(stage, module, options))
     except LungaugError as error:
@@ -50,23 +51,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser(stage: str, module: ModuleType) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"lungaug {stage}", description=module.__doc__)
+def parser(stage: str, module: ModuleType) -> argparse.ArgumentParser:
+    """Make the parser of a stage's options, read off the signature of its ``run``."""
+    built = argparse.ArgumentParser(prog=f"lungaug {stage}", description=module.__doc__)
     hints = typing.get_type_hints(module.run)
     for name, parameter in inspect.signature(module.run).parameters.items():
         if name == "provenance":
-            parser.add_argument("--code", default="", help="hash of the stage's code")
+            built.add_argument("--code", default="", help="hash of the stage's code")
             continue
         required = parameter.default is inspect.Parameter.empty and name != "settings"
         default = "{}" if name == "settings" else parameter.default
-        parser.add_argument(
+        options = _value_options(hints[name], name)
+        if not required and "nargs" not in options:
+            # A rule names the option also where the quoted value is empty, and so is no word.
+            options.update(nargs="?", const=default)
+        built.add_argument(
             f"--{name.replace('_', '-')}",
             dest=name,
             required=required,
             default=None if required else default,
-            **_value_options(hints[name], name),
+            **options,
         )
-    return parser
+    return built
 
 
 def _value_options(hint: Any, name: str) -> dict[str, Any]:

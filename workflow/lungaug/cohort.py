@@ -12,6 +12,7 @@ import io
 import math
 import os
 import secrets
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -203,7 +204,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def _rebuild(path: Path) -> str:
-    return f"rebuild it with: snakemake --force {path} (and the --configfile of the run)"
+    target = shlex.quote(str(path))
+    return f"rebuild it with: snakemake --force {target} (and the --configfile of the run)"
 
 
 def _listed(names: Sequence[str]) -> str:

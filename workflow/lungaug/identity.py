@@ -30,7 +30,7 @@ def digest(path: Path) -> str:
         _add_file(found, path)
         return found.hexdigest()[:32]
     for file in _files_below(path):
-        found.update(file.relative_to(path).as_posix().encode() + b"\0")
+        found.update(os.fsencode(file.relative_to(path)) + b"\0")
         _add_file(found, file)
     return found.hexdigest()[:32]
 
@@ -53,7 +53,7 @@ def stamp(path: Path) -> str:
     found = hashlib.sha256()
     for file in _files_below(path):
         line = f"{file.relative_to(path).as_posix()}\0{_stamp(os.stat(file))}\0"
-        found.update(line.encode())
+        found.update(os.fsencode(line))
     return found.hexdigest()[:32]
 
 

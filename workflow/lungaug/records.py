@@ -37,6 +37,9 @@ ELSEWHERE = ("./", "outside:")
 _SAME_TIME = 1e-3
 """Seconds. Snakemake records an output's time when its job ends; later, somebody changed it."""
 
+_NAMES = "surrogateescape"
+"""How names that are no valid text are written: byte for byte."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -149,8 +152,10 @@ def read(results: str) -> dict[str, Kept]:
     if not path.is_file():
         return {}
     try:
-        head, *lines = path.read_text(encoding="utf-8").splitlines() or ["{}"]
-        known = json.loads(head).get("version") == VERSION
+        text = path.read_text(encoding="utf-8", errors=_NAMES)
+        # A name may hold what is a line break to str.splitlines.
+        head, *lines = text.removesuffix("\n").split("\n")
+        known = json.loads(head or "{}").get("version") == VERSION
         jobs = [json.loads(line) for line in lines] if known else []
         return {name: kept for job in jobs for name, kept in _outputs(job).items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -177,7 +182,7 @@ def write(results: str, entries: Mapping[str, Kept]) -> None:
     for name, kept in sorted(entries.items()):
         values = {field.name: getattr(kept, field.name) for field in fields(kept)}
         jobs.setdefault(values.pop("making"), {})[name] = values
-    with written_aside(path) as part, part.open("w", encoding="utf-8") as file:
+    with written_aside(path) as part, part.open("w", encoding="utf-8", errors=_NAMES) as file:
         file.write(json.dumps({"version": VERSION}) + "\n")
         for making, outputs in jobs.items():
             line = {**asdict(making), "inputs": dict(making.inputs), "outputs": outputs}
@@ -191,7 +196,7 @@ def portable(path: str, results: str) -> str:
         return path.removeprefix(inside)
     normal = os.path.normpath(path)
     if os.path.isabs(normal) or normal.startswith(".."):
-        return f"outside:{hashlib.sha256(path.encode()).hexdigest()[:16]}"
+        return f"outside:{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"
     return f"./{path}"
 
 
@@ -212,7 +217,7 @@ def local(path: str, results: str, outside: Mapping[str, str]) -> str:
 
 def text_digest(text: str | None) -> str:
     """Digest of a command or an environment; empty for none."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16] if text else ""
 
 
 def still(results: str, entries: Mapping[str, Kept]) -> tuple[dict[str, Kept], set[str]]:
@@ -254,7 +259,7 @@ def _remembered(results: str, memory: Path) -> Iterator[tuple[str, Path]]:
         for name in names:
             encoded = "".join(part.removeprefix("@") for part in parts) + name
             try:
-                path = base64.urlsafe_b64decode(encoded).decode()
+                path = os.fsdecode(base64.urlsafe_b64decode(encoded))
             except ValueError:
                 continue
             if path.startswith(inside):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, Union
 
 from lungaug.errors import SettingError
+from lungaug.suggestions import did_you_mean
 
 T = TypeVar("T")
 
@@ -58,8 +59,9 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
+            meant = did_you_mean(key, fields)
             raise SettingError(
-                f"{_join(where, key)}: unknown setting; accepted: {', '.join(fields)}"
+                f"{_join(where, key)}: unknown setting{meant}; accepted: {', '.join(fields)}"
             )
     arguments = {}
     for key, value in values.items():
@@ -126,8 +128,9 @@ def _converted(hint: Any, value: Any, where: str) -> Any:
         return _converted(next(a for a in args if a is not type(None)), value, where)
     if origin is Literal:
         if value not in args:
+            meant = did_you_mean(value, args)
             raise SettingError(
-                f"{where}: got {value!r}; accepted: {', '.join(str(a) for a in args)}"
+                f"{where}: got {value!r}{meant}; accepted: {', '.join(str(a) for a in args)}"
             )
         return value
     if dataclasses.is_dataclass(hint):

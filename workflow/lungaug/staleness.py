@@ -48,7 +48,7 @@ def code_hash(stage: str, root: Path = ROOT, unused: Sequence[str] = ()) -> str:
     """
     digest = hashlib.sha256()
     for path in import_closure(root / "stages" / f"{stage}.py", root, unused):
-        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(os.fsencode(path.relative_to(root)))
         digest.update(_module(path, path.stat().st_mtime_ns).fingerprint.encode())
     return digest.hexdigest()[:16]
 
@@ -78,7 +78,7 @@ def text_hash(folder: Path) -> str:
     """Hash of every file below ``folder``: templates and captions, which no import shows."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+        digest.update(os.fsencode(path.relative_to(folder)) + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -89,7 +89,9 @@ def fingerprint(root: Path) -> str:
     """
     digest = hashlib.sha256()
     for name, size, mtime_ns in sorted(_files_below(root)):
-        digest.update(f"{name.replace(_SEPARATOR, '/')}\0{size}\0{mtime_ns}\0".encode())
+        # Names that are no valid text count by their bytes.
+        line = f"{name.replace(_SEPARATOR, '/')}\0{size}\0{mtime_ns}\0"
+        digest.update(os.fsencode(line))
     return digest.hexdigest()[:16]
 
 

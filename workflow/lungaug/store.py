@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from lungaug import __version__
 from lungaug.aside import written_aside
 from lungaug.errors import FileFormatError
+from lungaug.hdf5 import outside
 from lungaug.settings import setting
 
 SCHEMA_VERSION = 1
@@ -272,6 +274,7 @@ class SliceFile:
             message = f"{path}: not a whole HDF5 file ({error}); {_rebuild(self.path)}"
             raise FileFormatError(message) from error
         self._check_version()
+        self._check_inside()
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -339,6 +342,13 @@ class SliceFile:
                 f"{_rebuild(self.path)}"
             )
 
+    def _check_inside(self) -> None:
+        """Refuse links and data in other files, which HDF5 would read without a word."""
+        reason = outside(self._file)
+        if reason:
+            self._file.close()
+            raise FileFormatError(f"{self.path}: {reason}; {_rebuild(self.path)}")
+
     def _holder(self, name: str, group: str) -> SliceFile:
         if name in self._file[group]:
             return self
@@ -367,7 +377,8 @@ class SliceFile:
 
 
 def _rebuild(path: Path) -> str:
-    return f"rebuild it with: snakemake --force {path} (and the --configfile of the run)"
+    target = shlex.quote(str(path))
+    return f"rebuild it with: snakemake --force {target} (and the --configfile of the run)"
 
 
 def _as_type(name: str, image: NDArray[Any]) -> NDArray[Any]:

@@ -26,11 +26,11 @@ rule audit:
         code=code("audit", other_operations(OPERATIONS)),
         settings=settings("audit", **cutting(GENERATORS)),
     shell:
-        "python -m lungaug audit --slices {input.slices} --split {input.split}"
-        " --fold {wildcards.fold} --preprocess {input.preprocess}"
-        ' --expansions {input.expansions} --root "$LUNGAUG_RESULTS" --output {output}'
-        ' --rois "{input.rois}"'
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        "python -m lungaug audit --slices {input.slices:q} --split {input.split:q}"
+        " --fold {wildcards.fold:q} --preprocess {input.preprocess:q}"
+        ' --expansions {input.expansions:q} --root "$LUNGAUG_RESULTS" --output {output:q}'
+        " --rois {input.rois:q}"
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"
 
 
 rule arm:
@@ -67,10 +67,10 @@ rule arm:
         code=arm_code,
         settings=arm_settings,
     shell:
-        "python -m lungaug arm --slices {input.slices} --split {input.split}"
-        " --fold {wildcards.fold} --arm {wildcards.arm} --origins {params.origins}"
-        ' --ratio "{params.ratio}"'
-        " --preprocess {input.preprocess} --patches {input.patches}"
-        ' --rois "{input.rois}"'
-        ' --expansions {input.expansions} --root "$LUNGAUG_RESULTS" --output {output.arm} --findings {output.findings}'
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        "python -m lungaug arm --slices {input.slices:q} --split {input.split:q}"
+        " --fold {wildcards.fold:q} --arm {wildcards.arm:q} --origins {params.origins:q}"
+        " --ratio {params.ratio:q}"
+        " --preprocess {input.preprocess:q} --patches {input.patches:q}"
+        " --rois {input.rois:q}"
+        ' --expansions {input.expansions:q} --root "$LUNGAUG_RESULTS" --output {output.arm:q} --findings {output.findings:q}'
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"

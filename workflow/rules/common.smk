@@ -11,7 +11,8 @@ from snakemake.io import _IOFile
 from snakemake.logging import logger
 from snakemake.settings.types import SharedFSUsage
 
-from lungaug import configuration, grid, records, replanning, roster, runs, staleness
+from lungaug import cohort_root, configuration, grid, records, replanning, roster, runs
+from lungaug import staleness
 from lungaug.errors import SettingError, StorageError
 
 _IOFile.checksum = staleness.hashed_once(_IOFile.checksum)
@@ -24,9 +25,9 @@ IN_POD = APART and workflow.remote_exec
 
 try:
     SCHEMA = configuration.load_schema()
-    CONFIG = configuration.checked(config, SCHEMA, files=not IN_POD)
+    CONFIG = configuration.checked(config, SCHEMA, files=not IN_POD, written=WRITTEN)
 except SettingError as fault:
-    sys.exit(f"config: {fault}")
+    sys.exit("\n".join(f"config: {line}" for line in str(fault).splitlines()))
 
 WORKING = Path(".snakemake")
 staleness.remember(WORKING / "lungaug.modules.json")
@@ -75,6 +76,18 @@ if IS_PHANTOM:
         "sheet": f"{made}/sheet.tsv",
         "masks": f"{made}/masks",
     }
+# Whose tables and ledger these are: a second source folder must not take the name.
+ROOT_OF_COHORT = (
+    Path(PRIVATE),
+    COHORT,
+    SOURCE["root"],
+    [Path(LOCAL_RESULTS, "cohort.tsv"), Path(LEDGER)],
+)
+if workflow.is_main_process and not IS_PHANTOM:
+    try:
+        cohort_root.check(*ROOT_OF_COHORT)
+    except SettingError as fault:
+        sys.exit(f"config: {fault}")
 REPORT_TEXT = LIBRARY / "report"
 # Paths, the device and how trainings run are no settings: through the environment they make
 # nothing stale.
@@ -255,7 +268,7 @@ def check_settings():
         "unannotated": CONFIG["ingest"]["unannotated"],
         "assumed_spacing_mm": CONFIG["ingest"]["assumed_spacing_mm"],
     }
-    return settings("check", **needs)
+    return settings("check_cohort", **needs)
 
 
 def fold_and_roles(wildcards):
@@ -374,6 +387,41 @@ def pretrained(section):
     return [local(weights)] if weights and Path(weights).is_file() else []
 
 
+def networks():
+    """Every network that is trained, with its settings."""
+    names = sorted({training.segmenter for training in TRAININGS})
+    return {name: used_by(name)["network"] for name in names}
+
+
+def networks_settings():
+    presence = CONFIG["train_presence"]["network"] if CONFIG["presence"] else None
+    return settings(
+        "check_networks",
+        segmenters=networks(),
+        presence=presence,
+        cuda_devices=cuda_devices(),
+    )
+
+
+def cuda_devices():
+    """GPUs that a training must have; none where it takes what there is."""
+    if CONFIG["device"] != "cuda":
+        return 0
+    names = sorted({training.segmenter for training in TRAININGS})
+    sections = [used_by(name) for name in names]
+    sections += [CONFIG["train_presence"]] if CONFIG["presence"] else []
+    return max(section["training"]["devices"] for section in sections)
+
+
+def weights_of_networks():
+    """Every file of pretrained weights, once."""
+    sections = [{"network": network} for network in networks().values()]
+    sections += [CONFIG["train_presence"]] if CONFIG["presence"] else []
+    return list(
+        dict.fromkeys(file for section in sections for file in pretrained(section))
+    )
+
+
 @functools.cache
 def tree_fingerprint(root):
     return staleness.fingerprint(Path(root))
@@ -471,7 +519,9 @@ def begin():
     """Before the first job: what is to be written to can be, and who works here is told."""
     try:
         runs.check_writable([Path(LOCAL_RESULTS), Path(PRIVATE), Path(LEDGER).parent])
-    except StorageError as fault:
+        if not IS_PHANTOM:
+            cohort_root.claim(*ROOT_OF_COHORT)
+    except (SettingError, StorageError) as fault:
         raise WorkflowError(str(fault))
     runs.sign(WORKING)
     SEEN.update(

@@ -24,9 +24,9 @@ rule evaluate:
         code=code("evaluate"),
         settings=settings("evaluate"),
     shell:
-        "python -m lungaug evaluate --predictions {input.predictions}"
-        " --detections {input.detections} --slices {input.slices} --fold {wildcards.fold}"
-        " --arm {wildcards.arm} --segmenter {wildcards.segmenter} --seed-index {wildcards.seed}"
-        " --metrics {output.metrics} --lesions {output.lesions} --detected {output.detected}"
-        " --calibration {output.calibration}"
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        "python -m lungaug evaluate --predictions {input.predictions:q}"
+        " --detections {input.detections:q} --slices {input.slices:q} --fold {wildcards.fold:q}"
+        " --arm {wildcards.arm:q} --segmenter {wildcards.segmenter:q} --seed-index {wildcards.seed:q}"
+        " --metrics {output.metrics:q} --lesions {output.lesions:q} --detected {output.detected:q}"
+        " --calibration {output.calibration:q}"
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"

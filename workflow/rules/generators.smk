@@ -28,9 +28,9 @@ rule rois:
         code=code("rois"),
         settings=settings("rois"),
     shell:
-        'python -m lungaug rois --slices {input.slices} --root "$LUNGAUG_RESULTS"'
-        " --fold {wildcards.fold} --output {output.rois} --skipped {output.skipped}"
-        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
+        'python -m lungaug rois --slices {input.slices:q} --root "$LUNGAUG_RESULTS"'
+        " --fold {wildcards.fold:q} --output {output.rois:q} --skipped {output.skipped:q}"
+        " --settings {params.settings:q} --code {params.code:q} 2>&1 | tee {log:q}"
 
 
 rule train_generator:
@@ -59,12 +59,12 @@ rule train_generator:
         code=lambda wildcards: generator_code("train_generator", wildcards.generator),
         settings=lambda wildcards: generator_settings(wildcards.generator),
     shell:
-        "python -m lungaug train_generator --rois {input.rois} --audit {input.audit}"
-        ' --generator {wildcards.generator} --device "$LUNGAUG_DEVICE"'
-        " --model {output.model} --history {output.history} --sheets {output.sheets}"
-        " --cost {output.cost}"
-        ' --checkpoint "$LUNGAUG_CHECKPOINTS/{wildcards.fold}.{wildcards.generator}.pt"'
-        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
+        "python -m lungaug train_generator --rois {input.rois:q} --audit {input.audit:q}"
+        ' --generator {wildcards.generator:q} --device "$LUNGAUG_DEVICE"'
+        " --model {output.model:q} --history {output.history:q} --sheets {output.sheets:q}"
+        " --cost {output.cost:q}"
+        ' --checkpoint "$LUNGAUG_CHECKPOINTS"/{wildcards.fold:q}.{wildcards.generator:q}.pt'
+        " --settings {params.settings:q} --code {params.code:q} 2>&1 | tee {log:q}"
 
 
 rule sample:
@@ -88,10 +88,10 @@ rule sample:
         code=lambda wildcards: generator_code("sample", wildcards.generator),
         settings=settings("sample"),
     shell:
-        "python -m lungaug sample --model {input.model} --rois {input.rois}"
-        ' --generator {wildcards.generator} --device "$LUNGAUG_DEVICE"'
-        " --output {output.patches} --rejected {output.rejected}"
-        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
+        "python -m lungaug sample --model {input.model:q} --rois {input.rois:q}"
+        ' --generator {wildcards.generator:q} --device "$LUNGAUG_DEVICE"'
+        " --output {output.patches:q} --rejected {output.rejected:q}"
+        " --settings {params.settings:q} --code {params.code:q} 2>&1 | tee {log:q}"
 
 
 rule insert:
@@ -119,12 +119,12 @@ rule insert:
         code=code("insert"),
         settings=settings("insert"),
     shell:
-        "python -m lungaug insert --patches {input.patches} --rois {input.rois}"
-        " --slices {input.slices} --split {input.split} --fold {wildcards.fold}"
-        " --generator {wildcards.generator} --preprocess {input.preprocess}"
-        ' --root "$LUNGAUG_RESULTS" --output {output.slices}'
-        " --published {output.published} --skipped {output.skipped}"
-        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
+        "python -m lungaug insert --patches {input.patches:q} --rois {input.rois:q}"
+        " --slices {input.slices:q} --split {input.split:q} --fold {wildcards.fold:q}"
+        " --generator {wildcards.generator:q} --preprocess {input.preprocess:q}"
+        ' --root "$LUNGAUG_RESULTS" --output {output.slices:q}'
+        " --published {output.published:q} --skipped {output.skipped:q}"
+        " --settings {params.settings:q} --code {params.code:q} 2>&1 | tee {log:q}"
 
 
 rule realism:
@@ -158,12 +158,12 @@ rule realism:
             feather_px=CONFIG["insert"]["insertion"]["feather"]["width_px"],
         ),
     shell:
-        "python -m lungaug realism --fold {wildcards.fold} --generator {wildcards.generator}"
-        " --rois {input.rois} --patches {input.patches} --inserted {input.inserted}"
-        " --published {input.published} --slices {input.slices}"
-        ' --preprocess {input.preprocess} --model {input.model} --root "$LUNGAUG_RESULTS"'
-        " --output {output.table} --pairs {output.pairs}"
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        "python -m lungaug realism --fold {wildcards.fold:q} --generator {wildcards.generator:q}"
+        " --rois {input.rois:q} --patches {input.patches:q} --inserted {input.inserted:q}"
+        " --published {input.published:q} --slices {input.slices:q}"
+        ' --preprocess {input.preprocess:q} --model {input.model:q} --root "$LUNGAUG_RESULTS"'
+        " --output {output.table:q} --pairs {output.pairs:q}"
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"
 
 
 rule realism_tables:
@@ -187,8 +187,8 @@ rule realism_tables:
         code=code("realism_tables"),
         settings=settings("realism_tables"),
     shell:
-        'python -m lungaug realism_tables --realism {input} --output "$LUNGAUG_RESULTS/tables"'
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        'python -m lungaug realism_tables --realism {input:q} --output "$LUNGAUG_RESULTS/tables"'
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"
 
 
 rule reader_sheet:
@@ -218,10 +218,10 @@ rule reader_sheet:
         code=code("reader_sheet"),
         settings=settings("reader_sheet"),
     shell:
-        "python -m lungaug reader_sheet --slices {input.slices} --inserted {input.inserted}"
-        ' --text "$LUNGAUG_TEXT" --root "$LUNGAUG_RESULTS" --fold {wildcards.fold}'
-        " --output {output.sheet} --key {output.key}"
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        "python -m lungaug reader_sheet --slices {input.slices:q} --inserted {input.inserted:q}"
+        ' --text "$LUNGAUG_TEXT" --root "$LUNGAUG_RESULTS" --fold {wildcards.fold:q}'
+        " --output {output.sheet:q} --key {output.key:q}"
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"
 
 
 rule generated_figures:
@@ -253,9 +253,9 @@ rule generated_figures:
         code=code("generated_figures"),
         settings=settings("generated_figures"),
     shell:
-        'python -m lungaug generated_figures --root "$LUNGAUG_RESULTS" --rois {input.rois}'
-        " --patches {input.patches} --inserted {input.inserted} --published {input.published}"
-        " --pairs {input.pairs} --slices {input.slices} --preprocess {input.preprocess}"
-        " --realism {input.realism} --history {input.history}"
+        'python -m lungaug generated_figures --root "$LUNGAUG_RESULTS" --rois {input.rois:q}'
+        " --patches {input.patches:q} --inserted {input.inserted:q} --published {input.published:q}"
+        " --pairs {input.pairs:q} --slices {input.slices:q} --preprocess {input.preprocess:q}"
+        " --realism {input.realism:q} --history {input.history:q}"
         ' --output "$LUNGAUG_RESULTS/figures"'
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"

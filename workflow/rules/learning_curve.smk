@@ -35,6 +35,6 @@ if CURVE:
             code=code("learning_curve_tables"),
             settings=settings("learning_curve_tables", **intervals()),
         shell:
-            "python -m lungaug learning_curve_tables --metrics {input.metrics} --arms {input.arms}"
-            ' --split {input.split} --output "$LUNGAUG_RESULTS/tables"'
-            " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+            "python -m lungaug learning_curve_tables --metrics {input.metrics:q} --arms {input.arms:q}"
+            ' --split {input.split:q} --output "$LUNGAUG_RESULTS/tables"'
+            " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"

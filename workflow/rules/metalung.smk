@@ -25,6 +25,6 @@ rule metalung:
         code=lambda wildcards: code("metalung", other_operations([wildcards.operation])),
         settings=operation_settings,
     shell:
-        "python -m lungaug metalung --preprocess {input.preprocess} --operation {wildcards.operation}"
-        " --patients {params.patients} --output {output.slices} --skipped {output.skipped}"
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        "python -m lungaug metalung --preprocess {input.preprocess:q} --operation {wildcards.operation:q}"
+        " --patients {params.patients:q} --output {output.slices:q} --skipped {output.skipped:q}"
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"

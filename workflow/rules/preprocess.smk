@@ -21,6 +21,6 @@ rule preprocess:
         code=code("preprocess"),
         settings=settings("preprocess"),
     shell:
-        "python -m lungaug preprocess --ingest {input}"
-        " --output {output.slices} --skipped {output.skipped}"
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        "python -m lungaug preprocess --ingest {input:q}"
+        " --output {output.slices:q} --skipped {output.skipped:q}"
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"

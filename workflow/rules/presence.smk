@@ -11,6 +11,7 @@ if CONFIG["presence"]:
             slices="<results>/{fold}/slices.tsv",
             # As for segmenters: what it says of other arms does not make this one stale.
             audit=ancient("<results>/{fold}/audit.tsv"),
+            networks=ancient("<results>/networks.tsv"),
             split=ancient("<results>/split.tsv"),
             preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
             ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
@@ -38,17 +39,17 @@ if CONFIG["presence"]:
             code=training_code("train_presence", "unet"),
             settings=settings("train_presence"),
         shell:
-            "python -m lungaug train_presence --arm {input.arm} --slices {input.slices}"
-            ' --audit {input.audit} --root "$LUNGAUG_RESULTS" --seed-index {wildcards.seed}'
-            ' --online {params.online} --device "$LUNGAUG_DEVICE"'
+            "python -m lungaug train_presence --arm {input.arm:q} --slices {input.slices:q}"
+            ' --audit {input.audit:q} --root "$LUNGAUG_RESULTS" --seed-index {wildcards.seed:q}'
+            ' --online {params.online:q} --device "$LUNGAUG_DEVICE"'
             ' --running "$LUNGAUG_RUNNING"'
-            " --model {output.model} --history {output.history} --presence {output.presence}"
-            " --cost {output.cost}"
-            ' --checkpoint "$LUNGAUG_CHECKPOINTS/presence.{wildcards.fold}'
-            '.{wildcards.arm}.{wildcards.seed}.pt"'
-            ' --events "$LUNGAUG_RESULTS/tensorboard/{wildcards.fold}/{wildcards.arm}/'
-            'presence/seed{wildcards.seed}"'
-            " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
+            " --model {output.model:q} --history {output.history:q} --presence {output.presence:q}"
+            " --cost {output.cost:q}"
+            ' --checkpoint "$LUNGAUG_CHECKPOINTS"/presence.{wildcards.fold:q}'
+            ".{wildcards.arm:q}.{wildcards.seed:q}.pt"
+            ' --events "$LUNGAUG_RESULTS/tensorboard"/{wildcards.fold:q}/{wildcards.arm:q}/'
+            "presence/seed{wildcards.seed:q}"
+            " --settings {params.settings:q} --code {params.code:q} 2>&1 | tee {log:q}"
 
     rule presence_tables:
         input:
@@ -77,7 +78,7 @@ if CONFIG["presence"]:
             code=code("presence_tables"),
             settings=settings("presence_tables", **intervals()),
         shell:
-            "python -m lungaug presence_tables --presence {input.presence}"
-            " --metrics {input.metrics} --split {input.split}"
+            "python -m lungaug presence_tables --presence {input.presence:q}"
+            " --metrics {input.metrics:q} --split {input.split:q}"
             ' --output "$LUNGAUG_RESULTS/tables"'
-            " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+            " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"

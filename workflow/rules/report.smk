@@ -48,11 +48,11 @@ rule figures:
         settings=settings("figures"),
     shell:
         'python -m lungaug figures --root "$LUNGAUG_RESULTS"'
-        " --slices {input.slices} --preprocess {input.preprocess} --expansions {input.expansions}"
-        " --history {input.history} --predictions {input.predictions} --metrics {input.metrics}"
-        " --scores {input.scores} --comparisons {input.comparisons}"
+        " --slices {input.slices:q} --preprocess {input.preprocess:q} --expansions {input.expansions:q}"
+        " --history {input.history:q} --predictions {input.predictions:q} --metrics {input.metrics:q}"
+        " --scores {input.scores:q} --comparisons {input.comparisons:q}"
         ' --output "$LUNGAUG_RESULTS/figures"'
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"
 
 
 rule score_figures:
@@ -77,10 +77,10 @@ rule score_figures:
         code=code("score_figures"),
         settings=settings("score_figures", level=CONFIG["tables"]["level"]),
     shell:
-        "python -m lungaug score_figures --froc {input.froc} --calibration {input.calibration}"
-        ' --sizes {input.sizes} --learning-curve "{input.learning_curve}" --roc "{input.roc}"'
+        "python -m lungaug score_figures --froc {input.froc:q} --calibration {input.calibration:q}"
+        " --sizes {input.sizes:q} --learning-curve {input.learning_curve:q} --roc {input.roc:q}"
         ' --output "$LUNGAUG_RESULTS/figures"'
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"
 
 
 rule report:
@@ -142,12 +142,12 @@ rule report:
     shell:
         'python -m lungaug report --root "$LUNGAUG_RESULTS" --tables "$LUNGAUG_RESULTS/tables"'
         ' --figures "$LUNGAUG_RESULTS/figures"'
-        ' --text "$LUNGAUG_TEXT" --cohort {input.cohort} --split {input.split} --audit {input.audit}'
-        " --slice-files {input.ingest} {input.preprocess} {input.expansions} {input.inserted} {input.crops}"
-        " --predictions {input.predictions}"
-        ' --realism "{input.realism}" --sheets {input.sheets}'
-        " --texts {input.texts} --pictures {input.pictures}"
-        " --skipped {input.skipped} --history {input.history}"
-        " --classifiers {input.classifiers} --generators {input.generators}"
-        " --asked {params.asked:q} --output {output}"
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        ' --text "$LUNGAUG_TEXT" --cohort {input.cohort:q} --split {input.split:q} --audit {input.audit:q}'
+        " --slice-files {input.ingest:q} {input.preprocess:q} {input.expansions:q} {input.inserted:q} {input.crops:q}"
+        " --predictions {input.predictions:q}"
+        " --realism {input.realism:q} --sheets {input.sheets:q}"
+        " --texts {input.texts:q} --pictures {input.pictures:q}"
+        " --skipped {input.skipped:q} --history {input.history:q}"
+        " --classifiers {input.classifiers:q} --generators {input.generators:q}"
+        " --asked {params.asked:q} --output {output:q}"
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"

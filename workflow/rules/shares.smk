@@ -21,6 +21,6 @@ rule share:
         code=code("share"),
         settings=settings("share"),
     shell:
-        "python -m lungaug share --split {input.split} --fold {wildcards.fold}"
-        " --output {output}"
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        "python -m lungaug share --split {input.split:q} --fold {wildcards.fold:q}"
+        " --output {output:q}"
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"

@@ -24,8 +24,8 @@ if IS_PHANTOM:
             code=code("phantom"),
             settings=settings("phantom"),
         shell:
-            "python -m lungaug phantom --output {output.sheet}"
-            " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+            "python -m lungaug phantom --output {output.sheet:q}"
+            " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"
 
 
 checkpoint scan:
@@ -49,13 +49,16 @@ checkpoint scan:
         tree=source_tree,
         code=code("scan"),
         settings=settings(
-            "scan", kind={"phantom": "dicom", "lidc": "dicom"}.get(KIND, KIND)
+            "scan",
+            kind={"phantom": "dicom"}.get(KIND, KIND),
+            on_bad_input=CONFIG["ingest"]["on_bad_input"],
+            unannotated=CONFIG["ingest"]["unannotated"],
         ),
     shell:
         'python -m lungaug scan --root "$LUNGAUG_SOURCE" --private "$LUNGAUG_PRIVATE"'
         ' --key "$LUNGAUG_KEY" --sheet "$LUNGAUG_SHEET" --masks "$LUNGAUG_MASKS"'
-        " --output {output.cohort} --rejected {output.rejected}"
-        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
+        " --output {output.cohort:q} --rejected {output.rejected:q}"
+        " --settings {params.settings:q} --code {params.code:q} 2>&1 | tee {log:q}"
 
 
 rule ingest:
@@ -84,8 +87,8 @@ rule ingest:
             kind={"phantom": "dicom"}.get(KIND, KIND),
         ),
     shell:
-        "python -m lungaug ingest --cohort {input.cohort} --batch {wildcards.batch}"
+        "python -m lungaug ingest --cohort {input.cohort:q} --batch {wildcards.batch:q}"
         ' --root "$LUNGAUG_SOURCE" --private "$LUNGAUG_PRIVATE" --key "$LUNGAUG_KEY"'
         ' --sheet "$LUNGAUG_SHEET" --masks "$LUNGAUG_MASKS"'
-        " --output {output.slices} --rejected {output.rejected} --nodules {output.nodules}"
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        " --output {output.slices:q} --rejected {output.rejected:q} --nodules {output.nodules:q}"
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"

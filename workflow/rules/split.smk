@@ -1,7 +1,7 @@
 """Who trains, validates and tests, and with which slices."""
 
 # All that costs time waits for it, and what it says makes nothing stale.
-CHECKED = ancient("<results>/check.tsv")
+CHECKED = ancient("<results>/check_cohort.tsv")
 
 
 checkpoint split:
@@ -31,20 +31,20 @@ checkpoint split:
         "python -m lungaug split --preprocess {input.preprocess:q} --cohort {input.cohort:q}"
         ' --ledger "$LUNGAUG_LEDGER"'
         " --output {output.split:q} --left-out {output.left_out:q}"
-        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log:q}"
+        " --settings {params.settings:q} --code {params.code:q} 2>&1 | tee {log:q}"
 
 
-rule check:
+rule check_cohort:
     input:
         splits=lambda wildcards: splits_of(ALL_FOLDS),
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
     output:
-        "<results>/check.tsv",
+        "<results>/check_cohort.tsv",
     log:
-        "<logs>/check.log",
+        "<logs>/check_cohort.log",
     benchmark:
-        "<benchmarks>/check.tsv"
+        "<benchmarks>/check_cohort.tsv"
     conda:
         "../../envs/imaging.yaml"
     resources:
@@ -52,12 +52,12 @@ rule check:
         runtime=10,
     params:
         folds=ALL_FOLDS,
-        code=code("check"),
+        code=code("check_cohort"),
         settings=check_settings(),
     shell:
-        "python -m lungaug check --preprocess {input.preprocess:q} --splits {input.splits:q}"
-        " --folds {params.folds} --output {output:q}"
-        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log:q}"
+        "python -m lungaug check_cohort --preprocess {input.preprocess:q} --splits {input.splits:q}"
+        " --folds {params.folds:q} --output {output:q}"
+        " --settings {params.settings:q} --code {params.code:q} 2>&1 | tee {log:q}"
 
 
 rule select:
@@ -83,4 +83,4 @@ rule select:
     shell:
         "python -m lungaug select --preprocess {input.preprocess:q} --split {input.split:q}"
         ' --fold {wildcards.fold:q} --root "$LUNGAUG_RESULTS" --output {output:q}'
-        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log:q}"
+        " --settings {params.settings:q} --code {params.code:q} 2>&1 | tee {log:q}"

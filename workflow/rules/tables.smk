@@ -34,9 +34,9 @@ rule tables:
             pseudo_patients=PSEUDO_PATIENTS,
         ),
     shell:
-        "python -m lungaug tables --metrics {input.metrics} --split {input.split}"
+        "python -m lungaug tables --metrics {input.metrics:q} --split {input.split:q}"
         ' --output "$LUNGAUG_RESULTS/tables"'
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"
 
 
 rule published:
@@ -73,10 +73,10 @@ rule published:
             pseudo_patients=PSEUDO_PATIENTS,
         ),
     shell:
-        "python -m lungaug published --scores {input.scores} --comparisons {input.comparisons}"
-        " --published {input.published}"
+        "python -m lungaug published --scores {input.scores:q} --comparisons {input.comparisons:q}"
+        " --published {input.published:q}"
         ' --output "$LUNGAUG_RESULTS/tables"'
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"
 
 
 rule curves:
@@ -114,10 +114,10 @@ rule curves:
             pseudo_patients=PSEUDO_PATIENTS,
         ),
     shell:
-        "python -m lungaug curves --metrics {input.metrics} --detected {input.detected}"
-        " --lesions {input.lesions} --calibration {input.calibration} --split {input.split}"
+        "python -m lungaug curves --metrics {input.metrics:q} --detected {input.detected:q}"
+        " --lesions {input.lesions:q} --calibration {input.calibration:q} --split {input.split:q}"
         ' --output "$LUNGAUG_RESULTS/tables"'
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"
 
 
 rule cost:
@@ -143,6 +143,6 @@ rule cost:
         code=code("cost"),
         settings=settings("cost"),
     shell:
-        "python -m lungaug cost --costs {input}"
+        "python -m lungaug cost --costs {input:q}"
         ' --output "$LUNGAUG_RESULTS/tables"'
-        " --settings {params.settings:q} --code {params.code} > {log} 2>&1"
+        " --settings {params.settings:q} --code {params.code:q} > {log:q} 2>&1"

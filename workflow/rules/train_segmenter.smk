@@ -9,6 +9,7 @@ rule train_segmenter:
         slices="<results>/{fold}/slices.tsv",
         # The audit must have passed, but what it says of other arms does not make this one stale.
         audit=ancient("<results>/{fold}/audit.tsv"),
+        networks=ancient("<results>/networks.tsv"),
         split=ancient("<results>/split.tsv"),
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
@@ -36,13 +37,14 @@ rule train_segmenter:
         code=lambda wildcards: training_code("train_segmenter", wildcards.segmenter),
         settings=lambda wildcards: segmenter_settings(wildcards.segmenter),
     shell:
-        "python -m lungaug train_segmenter --arm {input.arm} --slices {input.slices}"
-        ' --audit {input.audit} --root "$LUNGAUG_RESULTS" --segmenter {wildcards.segmenter}'
-        ' --seed-index {wildcards.seed} --online {params.online} --device "$LUNGAUG_DEVICE"'
+        "python -m lungaug train_segmenter --arm {input.arm:q} --slices {input.slices:q}"
+        ' --audit {input.audit:q} --root "$LUNGAUG_RESULTS" --segmenter {wildcards.segmenter:q}'
+        ' --seed-index {wildcards.seed:q} --online {params.online:q} --device "$LUNGAUG_DEVICE"'
         ' --running "$LUNGAUG_RUNNING"'
-        " --model {output.model} --history {output.history} --predictions {output.predictions}"
-        " --detections {output.detections} --cost {output.cost}"
-        ' --checkpoint "$LUNGAUG_CHECKPOINTS/{wildcards.fold}.{wildcards.arm}'
-        '.{wildcards.segmenter}.{wildcards.seed}.pt"'
-        ' --events "$LUNGAUG_RESULTS/tensorboard/{wildcards.fold}/{wildcards.arm}/{wildcards.segmenter}/seed{wildcards.seed}"'
-        " --settings {params.settings:q} --code {params.code} 2>&1 | tee {log}"
+        " --model {output.model:q} --history {output.history:q} --predictions {output.predictions:q}"
+        " --detections {output.detections:q} --cost {output.cost:q}"
+        ' --checkpoint "$LUNGAUG_CHECKPOINTS"/{wildcards.fold:q}.{wildcards.arm:q}'
+        ".{wildcards.segmenter:q}.{wildcards.seed:q}.pt"
+        ' --events "$LUNGAUG_RESULTS/tensorboard"/{wildcards.fold:q}/{wildcards.arm:q}/'
+        "{wildcards.segmenter:q}/seed{wildcards.seed:q}"
+        " --settings {params.settings:q} --code {params.code:q} 2>&1 | tee {log:q}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,8 @@ def save(path: Path, name: str, generator: Generator, rois: str) -> None:
 
 def remedy(path: Path) -> str:
     """How to rebuild a ``model.pt``, for the end of a message."""
-    return f"rebuild it with: snakemake --force {path} (and the --configfile of the run)"
+    target = shlex.quote(str(path))
+    return f"rebuild it with: snakemake --force {target} (and the --configfile of the run)"
 
 
 def load(path: Path) -> Loaded:

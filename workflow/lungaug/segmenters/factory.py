@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -147,7 +148,8 @@ def load(path: Path) -> Segmenter:
     """
     from lungaug.segmenters.weights import read_tensors
 
-    remedy = f"rebuild it with: snakemake --force {path} (and the --configfile of the run)"
+    target = shlex.quote(str(path))
+    remedy = f"rebuild it with: snakemake --force {target} (and the --configfile of the run)"
     try:
         stored = read_tensors(path)
     except InputError as error:

@@ -17,6 +17,11 @@ from lungaug.sources.dicom_header import Header
 AIR_LIMIT_HU = -1000
 """Padding above this value could be tissue."""
 
+# Writers of unsigned pixels store what lies below the intercept as it is: -6 becomes 65530. As a
+# value it would be over 40,000 HU, which nothing has.
+_WRAPPED = (1 << 16) - 8192
+_LEAST_SLOPE = 0.75
+
 Decode = Callable[[Path, int], NDArray[Any]]
 """See :func:`lungaug.sources.decoding.decode`."""
 
@@ -41,6 +46,13 @@ def read_hu(path: Path, header: Header, isolated: Decode = decode) -> NDArray[np
     stored = (isolated if header.compressed else decode)(path, header.frame)
     if stored.shape != (header.rows, header.columns):
         raise UnreadablePixels(f"pixels of shape {stored.shape} in an image of another size")
+    hu = _padded(stored, header)
+    if header.intercept <= AIR_LIMIT_HU and header.slope >= _LEAST_SLOPE:
+        hu[stored >= _WRAPPED] = FLOOR_HU
+    return hu
+
+
+def _padded(stored: NDArray[Any], header: Header) -> NDArray[np.int16]:
     padding = (header.padding[0], header.padding[-1]) if header.padding else None
     if padding is None or max(padding) * header.slope + header.intercept < AIR_LIMIT_HU:
         return to_hu(stored, header.slope, header.intercept, padding)

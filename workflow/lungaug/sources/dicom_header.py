@@ -21,29 +21,67 @@ from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
+    RLELossless,
+)
 
 from lungaug.errors import InputError
-from lungaug.sources.dicom_values import READ_ERRORS, integer_of, numbers_of, text_of, texts_of
+from lungaug.sources.deflated import check_items, inflated
+from lungaug.sources.dicom_values import (
+    READ_ERRORS,
+    identifier_of,
+    integer_of,
+    numbers_of,
+    text_of,
+    texts_of,
+)
 
 CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CLASSES = frozenset({"1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2"})
+
+MAX_SIDE = 4096
+"""Rows and columns that a CT image may have; today's scanners make up to 2048."""
 
 _MODALITIES = frozenset(
     """
     MR PT NM US CR DX MG XA RF SC OT SR SEG PR KO DOC REG RTSTRUCT RTDOSE RTPLAN RTIMAGE
     """.split()  # noqa: SIM905
 )
+_SYNTAXES = frozenset(
+    [
+        ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian,
+        ExplicitVRBigEndian, RLELossless, *JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes,
+        JPEG2000,
+        JPEG2000Lossless,
+    ]
+)  # fmt: skip
+_FLOAT_PIXELS = (b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00", b"\x7f\xe0\x00\x08", b"\x7f\xe0\x00\x09")
+"""Tags of FloatPixelData and DoubleFloatPixelData in both byte orders."""
+_PROJECTIONS = frozenset(
+    "MIP MINIP MAXIP AVERAGE MEAN MAX_IP MIN_IP MAXIMUM MINIMUM".split()  # noqa: SIM905
+)
 _NO_CLASS = "not CT: neither Modality nor SOPClassUID says so"
 _NO_SIZE = "missing tag: Rows or Columns"
 _LOCALISER = "localiser"
+_LONGEST_TYPE = 64  # letters
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "StudyInstanceUID",
     "SeriesInstanceUID", "InstanceNumber", "Rows", "Columns", "SamplesPerPixel", "PixelSpacing",
     "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation", "GantryDetectorTilt",
     "RescaleSlope", "RescaleIntercept", "RescaleType", "PixelRepresentation", "BitsAllocated",
     "PixelPaddingValue", "PixelPaddingRangeLimit", "NumberOfFrames", "LossyImageCompression",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "AcquisitionNumber",
+    "TemporalPositionIdentifier", "TemporalPositionIndex", "ConvolutionKernel", "StackID",
+    "NominalPercentageOfCardiacPhase",
 ]  # fmt: skip
 
 
@@ -66,6 +104,12 @@ class Header:
         lossy: pixels were compressed with loss at some time.
         compressed: pixels are stored as JPEG, JPEG-LS or JPEG 2000.
         cut: how the file ends before its pixels do; '' for a whole one.
+        acquisition: AcquisitionNumber, '' if absent.
+        phase: temporal position and stack, as text; images of two phases are two volumes.
+        kernel: ConvolutionKernel.
+        derived: 0 for an original image, 1 for a derived one, 2 for a projection of several slices
+            (such as a maximum intensity projection).
+        rescale_type: unit of the values, in the file's spelling.
     """
 
     frame: int
@@ -87,6 +131,11 @@ class Header:
     lossy: bool
     compressed: bool
     cut: str = ""
+    acquisition: str = ""
+    phase: str = ""
+    kernel: str = ""
+    derived: int = 0
+    rescale_type: str = ""
 
     def as_list(self) -> list[Any]:
         """The values in order, for JSON."""
@@ -154,8 +203,9 @@ def read_headers(file: BinaryIO, size: int) -> tuple[str, list[Header]]:
         size: its bytes.
 
     Returns:
-        Why it cannot be used, or '', and its images. Neither: a DICOM file that is no image and
-        no fault either (bytes that only began like DICOM).
+        Why it cannot be used, or '', and its images. With a fault: one header that holds only the
+        identifiers, so that the patient is known who loses the image. Neither: a DICOM file that
+        is no image and no fault either (bytes that only began like DICOM).
 
     Raises:
         InputError: the headers are damaged, so that nobody knows what is lost with the file.
@@ -163,19 +213,25 @@ def read_headers(file: BinaryIO, size: int) -> tuple[str, list[Header]]:
     file.seek(0)
     try:
         with quiet():
+            plain, size = inflated(file, size)
+            check_items(plain)
             dataset = pydicom.dcmread(
-                file, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
+                plain, stop_before_pixels=True, force=True, specific_tags=list(_TAGS)
             )
             if "MediaStorageSOPClassUID" not in dataset.file_meta and not _says_something(dataset):
                 return "", []
-            left = size - file.tell()
+            left = size - plain.tell()
             fault, headers = _described(dataset)
+            if not fault and plain.read(4) in _FLOAT_PIXELS:
+                fault = "pixels are floating-point numbers; accepted: integers with a rescale"
             if fault and fault != _LOCALISER and _ends_early(dataset, left):
                 raise InputError(f"headers end early ({fault})")
             if fault in (_NO_CLASS, _NO_SIZE) and _class(dataset) in (CT_CLASS, *ENHANCED_CLASSES):
                 raise InputError(f"headers are damaged ({fault})")
+            if fault:
+                return fault, [_identity(dataset)]
             cut = _cut(dataset, left)
-            return fault, [replace(header, cut=cut) for header in headers] if cut else headers
+            return "", [replace(header, cut=cut) for header in headers] if cut else headers
     except READ_ERRORS as error:
         raise InputError(f"headers cannot be read ({type(error).__name__})") from error
     except OSError as error:
@@ -188,6 +244,20 @@ def read_headers(file: BinaryIO, size: int) -> tuple[str, list[Header]]:
 def _described(dataset: Dataset) -> tuple[str, list[Header]]:
     fault = _not_ct(dataset) or _unusable(dataset)
     return (fault, []) if fault else _images(dataset)
+
+
+def _identity(dataset: Dataset) -> Header:
+    """Return the header of an image that cannot be used: identifiers and size only."""
+    header = bare_header(integer_of(dataset, "Rows") or 0, integer_of(dataset, "Columns") or 0)
+    sop, study, series, patient = _identifiers(dataset)
+    return replace(header, sop_uid=sop, study_uid=study, series_uid=series, patient_id=patient)
+
+
+def _identifiers(dataset: Dataset) -> tuple[str, str, str, str]:
+    """Image, study, series and patient."""
+    names = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID")
+    image, study, series, patient = (sys.intern(identifier_of(dataset, name)) for name in names)
+    return image, study, series, patient
 
 
 def _says_something(dataset: Dataset) -> bool:
@@ -208,14 +278,21 @@ def _not_ct(dataset: Dataset) -> str:
 def _unusable(dataset: Dataset) -> str:
     if (integer_of(dataset, "SamplesPerPixel") or 1) != 1:
         return "colour image"
-    if not integer_of(dataset, "Rows") or not integer_of(dataset, "Columns"):
+    rows, columns = (integer_of(dataset, name, 0) for name in ("Rows", "Columns"))
+    if min(rows, columns) <= 0:
         return _NO_SIZE
+    syntax = _transfer_syntax(dataset)
+    if syntax not in _SYNTAXES:
+        known = syntax.name if syntax.is_transfer_syntax else "private or unknown"
+        return f"transfer syntax is not supported: {known}"
+    if max(rows, columns) > MAX_SIDE:
+        return f"rows or columns beyond any CT; accepted: at most {MAX_SIDE}"
     return ""
 
 
 def _ends_early(dataset: Dataset, left: int) -> bool:
     """Whether a file ends within its headers, which may have been those of a CT image."""
-    if left > 0 or _transfer_syntax(dataset) == DeflatedExplicitVRLittleEndian:
+    if left > 0:
         return False
     # The last value before the end may itself be cut.
     ct = any(known.startswith(_class(dataset)) for known in (CT_CLASS, *ENHANCED_CLASSES))
@@ -235,8 +312,6 @@ def _cut(dataset: Dataset, left: int) -> str:
         left: bytes from the tag of the pixels on.
     """
     syntax = _transfer_syntax(dataset)
-    if syntax == DeflatedExplicitVRLittleEndian:
-        return ""
     if left <= 0:
         return "no pixel data"
     if not syntax.is_transfer_syntax or syntax.is_compressed:
@@ -279,6 +354,11 @@ def _groups(functional: list[Dataset]) -> list[Dataset]:
         "PlaneOrientationSequence",
         "PixelMeasuresSequence",
         "PixelValueTransformationSequence",
+        "FrameContentSequence",
+        "CTReconstructionSequence",
+        "CTImageFrameTypeSequence",
+        "TemporalPositionSequence",
+        "CardiacSynchronizationSequence",
     )
     found = (item.get(name) for item in functional for name in names)
     return [sequence[0] for sequence in found if sequence]
@@ -290,17 +370,17 @@ def _image(dataset: Dataset, frame: int, places: list[Dataset]) -> tuple[str, li
     intercept = numbers_of(_holder(places, "RescaleIntercept"), "RescaleIntercept", 1)
     if slope is None or intercept is None or slope[0] == 0:
         return "missing tag: RescaleSlope or RescaleIntercept, so that values are no HU", []
-    if text_of(_holder(places, "RescaleType"), "RescaleType").upper() not in ("", "HU", "HU_MOD"):
-        return "values are no HU: RescaleType says otherwise", []
     spacing = numbers_of(_holder(places, "PixelSpacing"), "PixelSpacing", 2)
     location = numbers_of(dataset, "SliceLocation", 1)
     tilt = numbers_of(dataset, "GantryDetectorTilt", 1)
+    sop_uid, study_uid, series_uid, patient_id = _identifiers(dataset)
+    kernel = texts_of(_holder(places, "ConvolutionKernel"), "ConvolutionKernel")
     header = Header(
         frame=frame,
-        sop_uid=sys.intern(text_of(dataset, "SOPInstanceUID")),
-        study_uid=sys.intern(text_of(dataset, "StudyInstanceUID")),
-        series_uid=sys.intern(text_of(dataset, "SeriesInstanceUID")),
-        patient_id=sys.intern(text_of(dataset, "PatientID")),
+        sop_uid=sop_uid,
+        study_uid=study_uid,
+        series_uid=series_uid,
+        patient_id=patient_id,
         instance=integer_of(dataset, "InstanceNumber"),
         rows=integer_of(dataset, "Rows") or 0,
         columns=integer_of(dataset, "Columns") or 0,
@@ -314,8 +394,39 @@ def _image(dataset: Dataset, frame: int, places: list[Dataset]) -> tuple[str, li
         padding=_padding(dataset),
         lossy=text_of(dataset, "LossyImageCompression") == "01",
         compressed=decoder_of(_transfer_syntax(dataset)) == "gdcm",
+        acquisition=sys.intern(_first_text(places, "FrameAcquisitionNumber", "AcquisitionNumber")),
+        phase=sys.intern(_phase(places)),
+        kernel=sys.intern("\\".join(kernel)),
+        derived=_derived(places),
+        rescale_type=text_of(_holder(places, "RescaleType"), "RescaleType")[:_LONGEST_TYPE],
     )
     return "", [header]
+
+
+def _first_text(places: list[Dataset], *names: str) -> str:
+    found = (text_of(place, name) for name in names for place in places if name in place)
+    return next(found, "")
+
+
+def _phase(places: list[Dataset]) -> str:
+    """The position in time, and the stack, as text; '' where nothing is said."""
+    names = (
+        "TemporalPositionIndex", "TemporalPositionIdentifier", "NominalPercentageOfCardiacPhase",
+        "StackID",
+    )  # fmt: skip
+    found = (_first_text(places, name) for name in names)
+    return "/".join(found).strip("/")
+
+
+def _derived(places: list[Dataset]) -> int:
+    values = [
+        {text.upper() for text in texts_of(place, name)}
+        for name in ("FrameType", "ImageType")
+        for place in places
+        if name in place
+    ]
+    kinds = values[0] if values else set()
+    return 2 if kinds & _PROJECTIONS else int("DERIVED" in kinds)
 
 
 def _holder(places: list[Dataset], name: str) -> Dataset:

@@ -47,6 +47,29 @@ def texts_of(dataset: Dataset, name: str) -> list[str]:
     return [str(v).strip(" \0") for v in values]
 
 
+def identifier_of(dataset: Dataset, name: str) -> str:
+    """Return the whole text of an identifying tag; '' if it is absent.
+
+    A backslash separates values in DICOM, yet people type it into identifiers (``WARD7\\001``): all
+    values count, or several persons would become one. Bytes that the declared character set cannot
+    decode are read as Latin-1 for the same reason.
+    """
+    raw = _raw_bytes(dataset, name)
+    text = "\\".join(texts_of(dataset, name))
+    if "\ufffd" in text and raw is not None:
+        return raw.decode("latin-1").strip(" \0")
+    return text.strip(" \0")
+
+
+def _raw_bytes(dataset: Dataset, name: str) -> bytes | None:
+    """The bytes of a tag that has not been converted yet."""
+    try:
+        value = dataset.get_item(name).value
+    except READ_ERRORS:
+        return None
+    return value if isinstance(value, bytes) else None
+
+
 def numbers_of(dataset: Dataset, name: str, n: int) -> tuple[float, ...] | None:
     """The values of a tag if they are ``n`` finite numbers."""
     try:

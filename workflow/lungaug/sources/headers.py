@@ -12,6 +12,8 @@ import dataclasses
 import hashlib
 import json
 import os
+import posixpath
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -20,11 +22,16 @@ from typing import Any, BinaryIO, Literal
 
 from lungaug.errors import InputError
 from lungaug.sources import lidc
-from lungaug.sources.dicom_header import Header, looks_like_dicom, read_headers
+from lungaug.sources.dicom_header import Header, bare_header, looks_like_dicom, read_headers
+from lungaug.sources.file_kinds import kind_of, png_size
 from lungaug.sources.private import PrivateFile
 
-INDEX_VERSION = f"headers 2 {','.join(field.name for field in dataclasses.fields(Header))}"
+INDEX_VERSION = f"headers 3 {','.join(field.name for field in dataclasses.fields(Header))}"
 """Change the number when an unchanged file would be described otherwise; fields are in it."""
+
+EMPTY = "empty file"
+DANGLING = "link to a file that does not exist"
+NOT_DICOM = "not a DICOM file, in spite of its name"
 
 Kind = Literal["image", "damaged", "mask", "annotations", "other"]
 
@@ -45,7 +52,8 @@ class Entry:
         kind: what it is to us; ``damaged`` is what may have been an image, as its name or its
             preamble says, and cannot be read.
         fault: why it cannot be used; '' where it can.
-        headers: the images of a DICOM file, one a frame.
+        headers: the images of a DICOM file, one a frame; of a file with a fault its identifiers, as
+            far as they are known; of a PNG its size.
         uids: of annotations: the series they were made on, then its slices.
     """
 
@@ -58,11 +66,16 @@ class Entry:
     headers: tuple[Header, ...] = ()
     uids: tuple[str, ...] = ()
 
+    @property
+    def images(self) -> tuple[Header, ...]:
+        """The images that can be used."""
+        return self.headers if self.kind == "image" and not self.fault else ()
+
 
 def update_index(root: Path, index: Path, include: tuple[str, ...] = ()) -> list[Entry]:
     """Bring the index of a tree up to date and return its files, sorted by path.
 
-    Hidden files and folders are left out. Links are followed, each folder once.
+    Hidden files and folders are not read, but listed. Links are followed, each folder once.
 
     Args:
         root: the tree.
@@ -75,32 +88,46 @@ def update_index(root: Path, index: Path, include: tuple[str, ...] = ()) -> list
     """
     known = {entry.path: entry for entry in _read_index(index)}
     entries = []
-    for path, size, mtime_ns in _walk(root, include):
-        entry = known.get(path)
-        if entry is None or (entry.size, entry.mtime_ns) != (size, mtime_ns):
-            entry = _look_at(root, path, size, mtime_ns)
+    for found in _walk(root, include):
+        entry = known.get(found.path)
+        if found.fault:
+            entry = found
+        elif entry is None or (entry.size, entry.mtime_ns) != (found.size, found.mtime_ns):
+            entry = _look_at(root, found.path, found.size, found.mtime_ns)
         entries.append(entry)
     if entries != list(known.values()):
         _write_index(index, entries)
     return entries
 
 
-def _walk(root: Path, include: tuple[str, ...]) -> Iterator[tuple[str, int, int]]:
-    """Relative path, size and modification time of every file, sorted by path."""
+def _walk(root: Path, include: tuple[str, ...]) -> Iterator[Entry]:
+    """Every file, sorted by path: size and time of those to read, the fault of the others."""
     if not root.is_dir():
         raise InputError(f"root: {root} is not a folder; accepted: a folder of DICOM files")
     found = []
-    for folder, files in _folders(root):
-        for name in files:
-            path = (folder / name).relative_to(root).as_posix()
-            if not name.startswith(".") and _included(path, include):
-                found.append(path)
+    for folder, names in _folders(root):
+        paths = ((folder / name).relative_to(root).as_posix() for name in names)
+        found += [path for path in paths if _included(path, include)]
     for path in sorted(found):
+        yield _listed(root, path)
+
+
+def _listed(root: Path, path: str) -> Entry:
+    """A file as the system lists it; a fault without reading it where it cannot be an image."""
+    name = posixpath.basename(path)
+    try:
         status = (root / path).stat()
-        yield path, status.st_size, status.st_mtime_ns
+    except FileNotFoundError:
+        kind: Kind = "damaged" if _suffix(name) in _SUFFIXES else "other"
+        return Entry(path, 0, 0, "", kind, DANGLING)
+    entry = Entry(path, status.st_size, status.st_mtime_ns, "", "other")
+    if name.startswith("."):
+        return replace(entry, fault="hidden: not read")
+    return entry if stat.S_ISREG(status.st_mode) else replace(entry, fault="no regular file")
 
 
 def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Folders with the names in them that are no folders, or hidden ones."""
     seen: set[tuple[int, int]] = set()
     for folder, folders, files in os.walk(root, onerror=_refuse, followlinks=True):
         status = os.stat(folder)
@@ -108,8 +135,9 @@ def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield Path(folder), [name for name in files if os.path.isfile(os.path.join(folder, name))]
+        hidden = [name for name in folders if name.startswith(".")]
+        folders[:] = sorted(set(folders) - set(hidden))
+        yield Path(folder), [*files, *hidden]
 
 
 def _refuse(error: OSError) -> None:
@@ -121,12 +149,15 @@ def _included(path: str, include: tuple[str, ...]) -> bool:
     return not include or any(fnmatch(path, p) or fnmatch(path, f"{p}/*") for p in include)
 
 
+def _suffix(path: str) -> str:
+    return posixpath.splitext(path)[1].lower()
+
+
 def _look_at(root: Path, path: str, size: int, mtime_ns: int) -> Entry:
-    suffix = os.path.splitext(path)[1].lower()
+    suffix = _suffix(path)
     kind: Kind = "damaged" if suffix in _SUFFIXES else "other"
     if size == 0:
-        fault = "empty file" if suffix in _SUFFIXES | {""} else ""
-        return Entry(path, size, mtime_ns, "", kind, fault)
+        return Entry(path, size, mtime_ns, "", kind, EMPTY)
     try:
         return _open(root / path, Entry(path, size, mtime_ns, "", "other"), suffix)
     except OSError as error:
@@ -140,7 +171,7 @@ def _open(path: Path, blank: Entry, suffix: str) -> Entry:
         start = file.read(_START)
         entry = _recognised(path, file, start, blank, suffix)
         if entry.kind == "other":
-            return entry
+            return replace(entry, fault=entry.fault or kind_of(blank.path, start))
         file.seek(0)
         return replace(entry, digest=hashlib.file_digest(file, "sha256").hexdigest()[:32])
 
@@ -159,12 +190,13 @@ def _recognised(path: Path, file: BinaryIO, start: bytes, blank: Entry, suffix: 
             return replace(blank, kind="damaged", fault="headers end early (nothing of an image)")
         return blank
     if suffix == ".png":
-        return replace(blank, kind="mask")
+        size = png_size(start)
+        return replace(blank, kind="mask", headers=(bare_header(*size),) if size else ())
     if suffix == ".xml" and lidc.ROOT.encode() in start:
         fault, uids = _annotated(path)
         return replace(blank, kind="annotations", fault=fault, uids=tuple(uids))
     if named:
-        return replace(blank, kind="damaged", fault="not a DICOM file, in spite of its name")
+        return replace(blank, kind="damaged", fault=NOT_DICOM)
     return blank
 
 

@@ -25,6 +25,10 @@ from numpy.typing import NDArray
 from lungaug.errors import InputError
 
 ROOT = "LidcReadMessage"
+MAX_BYTES = 16 << 20
+"""Of a file; the largest of LIDC-IDRI has a tenth of a megabyte for each nodule of a reader."""
+MAX_MARKS = 1000
+"""Nodules and non-nodules of a file, over all readers; each is compared with each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,15 +103,20 @@ def read_annotations(xml: Path) -> Annotations:
         raise InputError(f"{known} (root element {name[:40]}); accepted: {ROOT}, made on CT")
     document = _Document(root.tag.removesuffix(ROOT))
     header = document.child(root, "ResponseHeader")
+    readings = tuple(document.readings(root))
+    if sum(len(one.nodules) + len(one.non_nodules) for one in readings) > MAX_MARKS:
+        raise InputError(f"malformed annotations: more than {MAX_MARKS} marks")
     return Annotations(
         document.text(header, "SeriesInstanceUid", "SeriesInstanceUID"),
         document.text(header, "StudyInstanceUID", "StudyInstanceUid"),
-        tuple(document.readings(root)),
+        readings,
     )
 
 
 def _root(xml: Path) -> Element:
     try:
+        if xml.stat().st_size > MAX_BYTES:
+            raise InputError(f"annotation file of more than {MAX_BYTES >> 20} MiB")
         root = defusedxml.ElementTree.parse(xml).getroot()
     except ParseError as error:
         raise InputError(f"malformed XML: {error}") from None

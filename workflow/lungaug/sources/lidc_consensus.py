@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lungaug.errors import InputError
 from lungaug.settings import setting
+from lungaug.sources.contours import check_contours, outlined_pixels, point_of
 from lungaug.sources.lidc import Annotations, Contour, Nodule
 from lungaug.sources.masks import feret_of_pixels_mm
 
@@ -115,6 +115,7 @@ def label_masks(
     if not all(np.isfinite(spacing_mm)) or min(spacing_mm) <= 0:
         raise InputError("pixel spacing unknown; LIDC nodules are clustered and sized in mm")
     stack = _Stack.of(annotations, shapes, z_mm, settings.z_tolerance_mm)
+    check_contours(annotations, lambda c: stack.uids[stack.number(c.sop_uid, c.z_mm)], shapes)
     marks = [m for i, r in enumerate(annotations.readings) for m in _outlined(i, r.nodules, stack)]
     found = [
         _consensus(cluster, stack, spacing_mm, len(annotations.readings), settings)
@@ -217,9 +218,7 @@ def _points(annotations: Annotations, stack: _Stack) -> dict[Kind, list[_Mark]]:
         small = [n.contours for n in reading.nodules if n.is_point]
         points["small"] += [_mark(reader, contours, stack) for contours in small]
         for other in reading.non_nodules:
-            locus = np.array([other.locus], np.int32)
-            contour = Contour(other.sop_uid, other.z_mm, True, locus)
-            points["non_nodule"].append(_mark(reader, (contour,), stack))
+            points["non_nodule"].append(_mark(reader, (point_of(other),), stack))
     return points
 
 
@@ -245,24 +244,6 @@ def _region(contours: Sequence[Contour], numbers: Sequence[int]) -> Pixels:
         parts[contour.inclusion].append(_encode(number, rows, columns))
     union, holes = (np.unique(np.concatenate([*p, np.empty(0, np.int64)])) for p in parts.values())
     return np.setdiff1d(union, holes, assume_unique=True)
-
-
-def outlined_pixels(contour: Contour) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of the pixels that a contour includes, or, for a hole, excludes.
-
-    The outline runs through the first pixels outside the nodule: an inclusion is what it encloses
-    without the outline; of a hole the outline is excluded too, since an outline's pixels are never
-    nodule.
-    """
-    low = contour.points.min(axis=0)
-    width, height = (contour.points.max(axis=0) - low + 1).tolist()
-    canvas = np.zeros((height, width), np.uint8)
-    outline = [(contour.points - low).astype(np.int32).reshape(-1, 1, 2)]
-    cv2.fillPoly(canvas, outline, 1)
-    if contour.inclusion:
-        cv2.polylines(canvas, outline, True, 0)
-    rows, columns = np.nonzero(canvas)
-    return rows + low[1], columns + low[0]
 
 
 def _encode(number: int, rows: NDArray[np.integer], columns: NDArray[np.integer]) -> Pixels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 
 from lungaug.cohort import lung_rads_of
 from lungaug.errors import InputError
-from lungaug.sources.lidc import read_annotations
-from lungaug.sources.lidc_consensus import LidcSettings, label_masks
-from lungaug.sources.masks import Values, link, max_feret_mm, read_mask
+from lungaug.sources.lidc import Annotations, read_annotations
+from lungaug.sources.lidc_consensus import LidcSettings, NoduleRow, label_masks
+from lungaug.sources.masks import Values, check_share, link, max_feret_mm, read_mask
 from lungaug.sources.plan import PlannedSeries, PlannedSlice
 
 Opener = Callable[[str], Path]
@@ -150,13 +151,18 @@ def _of_annotations(
         refuse(other.name, InputError("a second annotation file of one series"))
     by_uid = {planned.header.sop_uid: planned for planned in series.slices}
     try:
+        annotations = read_annotations(find(first.name))
+        _check_unique(annotations, series)
         images, rows = label_masks(
-            read_annotations(find(first.name)),
+            annotations,
             {uid: (p.header.rows, p.header.columns) for uid, p in by_uid.items()},
             {uid: p.z_mm for uid, p in by_uid.items()},
             _spacing(series.slices[0]),
             settings,
         )
+        _check_some_at_hand(images, rows)
+        for image in images.values():
+            check_share(image > 0)
     except InputError as error:
         refuse(first.name, error)
         return Marks()
@@ -174,6 +180,28 @@ def _of_annotations(
         for row in rows
     ]
     return Marks(True, labels, _largest(_sizes(series, labels)), nodules)
+
+
+def _check_unique(annotations: Annotations, series: PlannedSeries) -> None:
+    """Raise InputError if an outline is on one of several images with one UID."""
+    counts = Counter(planned.header.sop_uid for planned in series.slices)
+    outlined = (
+        contour.sop_uid
+        for reading in annotations.readings
+        for nodule in reading.nodules
+        for contour in nodule.contours
+    )
+    if any(counts[uid] > 1 for uid in outlined):
+        raise InputError("an outline on a SOPInstanceUID that several images of its series have")
+
+
+def _check_some_at_hand(images: Mapping[str, object], rows: Sequence[NoduleRow]) -> None:
+    """Raise InputError if there are nodules and not one of their outlines lies on an image.
+
+    The slices of such a series would train as healthy ones.
+    """
+    if not images and any(row.kind == "nodule" for row in rows):
+        raise InputError("none of its outlines lies on an image of its series")
 
 
 def _sizes(

@@ -1,10 +1,8 @@
-"""Nodule masks in PNG files: whose they are, what they mark, how large that is."""
+"""Nodule masks in PNG files: what they mark, and how large that is."""
 
 from __future__ import annotations
 
-import posixpath
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,57 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungaug.errors import InputError
-from lungaug.sources.series import Image
-from lungaug.sources.sheet import Sheet
+from lungaug.sources.png import read_labels
 
 MAX_LABEL = 255
+MAX_SHARE = 0.5
+"""Of a slice; a lung fills less."""
 
 Values = Literal["components", "labels"]
 Mark = tuple[int, int]
 """A label on a slice: index of the slice, label."""
 
 
-def match(
-    images: Iterable[Image],
-    masks: Sequence[str],
-    sheet: Sheet,
-    resolve: Callable[[str], str | None],
-) -> dict[str, str]:
-    """Which mask belongs to which image, both by path.
-
-    The sheet comes first (path of the image, then SOPInstanceUID); then a PNG whose name is the
-    image's SOPInstanceUID; then one of the image's path but for the suffix; then one of the same
-    name in another folder, provided that only one image and one mask have that name. Frames of
-    multi-frame files have no masks.
-
-    Args:
-        images: of the whole cohort, since a name must be unique in it.
-        masks: paths of the PNGs, relative to the folder of masks.
-        sheet: the sample sheet.
-        resolve: finds the path, in terms of ``masks``, of a mask that the sheet names.
-
-    Raises:
-        InputError: a mask that the sheet names for one of the images does not exist.
-    """
-    single = [image for image in images if image.header.frame < 0]
-    stems = Counter(_stem(image.path) for image in single)
-    by_path = {_without_suffix(png): png for png in masks}
-    by_stem: dict[str, list[str]] = defaultdict(list)
-    for png in masks:
-        by_stem[posixpath.basename(_without_suffix(png))].append(png)
-    found = {}
-    for image in single:
-        mask = _named(image, sheet, resolve) or _unnamed(image, by_path, by_stem, stems)
-        if mask is not None:
-            found[image.path] = mask
-    return found
-
-
 def read_mask(path: Path, shape: tuple[int, int], values: Values) -> NDArray[np.uint8]:
     """Labels of the nodules on one slice.
 
     Args:
-        path: PNG of one channel, or of three equal ones.
+        path: a PNG, see :func:`lungaug.sources.png.read_labels`.
         shape: (H, W) of its image.
         values: ``components``: whatever is not 0 is nodule, each connected piece (diagonals count)
             one; ``labels``: each value that is not 0 is one nodule.
@@ -72,21 +35,26 @@ def read_mask(path: Path, shape: tuple[int, int], values: Values) -> NDArray[np.
         (H, W) uint8, 0 background, 1 to k.
 
     Raises:
-        InputError: the file is no PNG, of another size, coloured, or marks more than 255 nodules.
-            The message does not name it.
+        InputError: the file is no PNG, of another size, does not say what it marks, or marks more
+            than half of the slice or 255 nodules. The message does not name it.
     """
-    marked = _grey(path)
-    if marked.shape != shape:
-        raise InputError(f"mask of {_size(marked.shape)} pixels; accepted: {_size(shape)}")
+    found = read_labels(path, shape)
+    check_share(found > 0)
     if values == "components":
-        inside = (marked > 0).astype(np.uint8)
-        found = np.asarray(cv2.connectedComponents(inside, connectivity=8)[1])
-    else:
-        levels, flat = np.unique(marked, return_inverse=True)
-        found = flat.reshape(shape) + (1 if levels[0] > 0 else 0)
+        found = np.asarray(cv2.connectedComponents((found > 0).astype(np.uint8), connectivity=8)[1])
     if found.max() > MAX_LABEL:
         raise InputError(f"mask with {found.max()} nodules; accepted: at most {MAX_LABEL}")
     return found.astype(np.uint8)
+
+
+def check_share(marked: NDArray[np.bool_]) -> None:
+    """Raise InputError if more of a slice is marked, (H, W), than nodules can fill."""
+    share = float(marked.mean())
+    if share > MAX_SHARE:
+        raise InputError(
+            f"mask of {100 * share:.0f} % of the slice; accepted: at most {100 * MAX_SHARE:.0f} %. "
+            "Is it inverted, or a picture that is no mask?"
+        )
 
 
 def max_feret_mm(mask: NDArray[np.bool_], spacing_mm: Sequence[float]) -> float:
@@ -156,59 +124,3 @@ def _leader(leaders: Mapping[Mark, Mark], key: Mark) -> Mark:
     while leaders[key] != key:
         key = leaders[key]
     return key
-
-
-def _named(image: Image, sheet: Sheet, resolve: Callable[[str], str | None]) -> str | None:
-    named = sheet.mask_of(image.path, image.header.sop_uid)
-    if named is None:
-        return None
-    mask = resolve(named.path)
-    if mask is None:
-        raise InputError(f"sheet: the mask in line {named.line} does not exist")
-    return mask
-
-
-def _unnamed(
-    image: Image,
-    by_path: Mapping[str, str],
-    by_stem: Mapping[str, list[str]],
-    stems: Mapping[str, int],
-) -> str | None:
-    by_uid = by_stem.get(image.header.sop_uid, [])
-    if len(by_uid) == 1:
-        return by_uid[0]
-    for name in (_without_suffix(image.path), image.path):
-        if name in by_path:
-            return by_path[name]
-    stem = _stem(image.path)
-    same = by_stem.get(stem, [])
-    return same[0] if len(same) == 1 and stems[stem] == 1 else None
-
-
-def _stem(path: str) -> str:
-    return posixpath.basename(_without_suffix(path))
-
-
-def _without_suffix(path: str) -> str:
-    base, suffix = posixpath.splitext(path)
-    return base if suffix.lower() in (".dcm", ".dicom", ".ima", ".png") else path
-
-
-def _grey(path: Path) -> NDArray[np.integer]:
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise InputError(f"mask cannot be opened ({type(error).__name__})") from None
-    picture = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if picture is None:
-        raise InputError("mask is no PNG")
-    if picture.ndim == 3:
-        colours = picture[..., :3]
-        if (colours != colours[..., :1]).any():
-            raise InputError("mask is a colour picture; accepted: grey")
-        picture = colours[..., 0]
-    return np.asarray(picture)
-
-
-def _size(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))

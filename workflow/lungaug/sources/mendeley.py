@@ -30,13 +30,13 @@ from lungaug.cohort import CLASSES
 from lungaug.errors import FileFormatError, InputError
 from lungaug.imaging.hu import to_hu
 from lungaug.sources.dicom_header import bare_header
+from lungaug.sources.image import Rejection
 from lungaug.sources.marks import Marks, of_labels
 from lungaug.sources.masks import MAX_LABEL
 from lungaug.sources.mendeley_patients import FingerprintSettings, outline, pseudo_patients
 from lungaug.sources.pickles import read_frame
 from lungaug.sources.plan import PlannedFile, PlannedSeries, PlannedSlice
 from lungaug.sources.private import PrivateFile, private_folder
-from lungaug.sources.series import Rejection
 from lungaug.store import Provenance, SliceFile, SliceWriter, empty_slices
 
 FILES = {"train": "lung_cancer_train.pkl", "test": "lung_cancer_test.pkl"}

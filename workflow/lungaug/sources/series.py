@@ -1,4 +1,4 @@
-"""Patients and series out of single images, and the order of slices along their normal.
+"""Patients and their volumes out of single images, and the order of slices along their normal.
 
 What is wrong with a whole series is a warning; an image that is left out is a rejection with its
 reason. Neither names a tag's value.
@@ -6,46 +6,39 @@ reason. Neither names a tag's value.
 
 from __future__ import annotations
 
-import itertools
 import math
-import posixpath
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from lungaug.sources.dicom_header import Header
+from lungaug.sources.geometry import (
+    SAME_POSITION_MM,
+    SAME_SPACING,
+    angle,
+    gaps,
+    is_multiple,
+    normal_of,
+    positions,
+    steps_of,
+    usual_step,
+)
+from lungaug.sources.image import Image, Rejection
 from lungaug.sources.sheet import Sheet
+from lungaug.sources.volumes import acquisition_order
 
-SAME_POSITION_MM = 0.01
 TILT_DEGREES = 0.5
 AXIAL_DEGREES = 45.0
 """Angle of the slice normal to the z axis up to which an image is axial; gantries tilt by 30."""
-SAME_SPACING = 0.1
-"""Relative difference of slice distances up to which they count as equal."""
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """One CT image in its file; ``digest`` is of the whole file."""
-
-    path: str
-    digest: str
-    header: Header
-
-    @property
-    def folder(self) -> str:
-        return posixpath.dirname(self.path)
 
 
 @dataclass(frozen=True)
 class Series:
-    """Images of one patient in the order of their positions along the slice normal.
+    """Images of one volume of a patient in the order of their positions along the slice normal.
 
     Attributes:
         patient: PatientID, or what stands for it.
-        name: SeriesInstanceUID, or what stands for it.
+        name: SeriesInstanceUID, or what stands for it; of a part of a series, with a suffix.
+        uid: SeriesInstanceUID, '' if there is none.
         images: ordered.
         z_mm: position of each along the normal; NaN where unknown.
         warnings: what is odd about it.
@@ -57,43 +50,64 @@ class Series:
     z_mm: tuple[float, ...]
     warnings: tuple[str, ...]
 
+    @property
+    def uid(self) -> str:
+        return self.images[0].header.series_uid
 
-@dataclass(frozen=True)
-class Rejection:
-    """A file, or one of its images, that is not used."""
+    @property
+    def derived(self) -> int:
+        """The worst kind among its images: 0 original, 1 derived, 2 projections."""
+        return max(image.header.derived for image in self.images)
 
-    path: str
-    reason: str
+    @property
+    def has_gap(self) -> bool:
+        """Whether positions or instance numbers say that an image is missing."""
+        numbers = [image.header.instance for image in self.images]
+        known = sorted(float(number) for number in numbers if number is not None)
+        return bool(gaps(self.z_mm)[0] or gaps(known)[0])
 
 
 def group(images: Iterable[Image], sheet: Sheet) -> dict[str, dict[str, list[Image]]]:
-    """Images by patient, then by series, both named by their identifiers.
+    """Group images by patient, then by series, both named by their identifiers.
 
     The sheet's patient of a folder comes first, then PatientID, then the folder itself: two
     patients without an identifier must not become one, and whoever split one patient's scans over
     two folders has to say so in the sheet. An empty SeriesInstanceUID is replaced by study and
-    folder; an invalid one is as good as any.
+    folder; an invalid one is as good as any. Two studies under one series UID are two series.
     """
-    patients: dict[str, dict[str, list[Image]]] = defaultdict(lambda: defaultdict(list))
+    patients: dict[str, dict[tuple[str, str], list[Image]]] = defaultdict(lambda: defaultdict(list))
     for image in images:
         header = image.header
-        patient = sheet.patient_of(image.path) or header.patient_id or f"folder:{image.folder}"
         name = header.series_uid or f"folder:{header.study_uid}:{image.folder}"
-        patients[patient][name].append(image)
-    return patients
+        patients[patient_of(image, sheet)][name, header.study_uid].append(image)
+    return {patient: _named(by_series) for patient, by_series in patients.items()}
+
+
+def patient_of(image: Image, sheet: Sheet) -> str:
+    """Return the name under which :func:`group` files an image."""
+    named = sheet.patient_of(image.path) if sheet.patients else ""
+    return named or image.header.patient_id or f"folder:{image.folder}"
+
+
+def _named(by_series: dict[tuple[str, str], list[Image]]) -> dict[str, list[Image]]:
+    """Name series by their UID, with the study's only where one UID stands for several."""
+    counts = Counter(name for name, _ in by_series)
+    return {
+        name if counts[name] == 1 else f"{name}|study {study}": images
+        for (name, study), images in by_series.items()
+    }
 
 
 def axial(images: Iterable[Image]) -> tuple[list[Image], list[Rejection]]:
-    """The axial images, and why the others are left out: reformats along another axis.
+    """Return the axial images, and why the others are left out: reformats along another axis.
 
     An image without orientation is taken as axial.
     """
     kept, rejections = [], []
     for image in images:
-        normal = normal_of(image.header.orientation)
-        angle = _angle(normal, (0.0, 0.0, 1.0))
-        if angle > AXIAL_DEGREES:
-            reason = f"not axial: slice normal {angle:.0f} degrees from the z axis"
+        degrees = angle(normal_of(image.header.orientation), (0.0, 0.0, 1.0))
+        if degrees > AXIAL_DEGREES:
+            reason = f"not axial: slice normal {degrees:.0f} degrees from the z axis"
             rejections.append(Rejection(image.path, reason))
         else:
             kept.append(image)
@@ -101,7 +115,7 @@ def axial(images: Iterable[Image]) -> tuple[list[Image], list[Rejection]]:
 
 
 def patient_warnings(patient: str, images: Sequence[Image], folders: Counter[str]) -> list[str]:
-    """What is odd about a patient as a whole.
+    """Return what is odd about a patient as a whole.
 
     Args:
         patient: its name in :func:`group`.
@@ -120,7 +134,7 @@ def patient_warnings(patient: str, images: Sequence[Image], folders: Counter[str
 
 
 def patients_in_folders(patients: dict[str, dict[str, list[Image]]]) -> Counter[str]:
-    """How many patients have images in each folder."""
+    """Count the patients that have images in each folder."""
     return Counter(
         folder
         for by_series in patients.values()
@@ -128,135 +142,121 @@ def patients_in_folders(patients: dict[str, dict[str, list[Image]]]) -> Counter[
     )
 
 
-def order(patient: str, name: str, images: Sequence[Image]) -> tuple[Series, list[Rejection]]:
-    """Order the images of one series and look for its faults.
+def placed(images: Sequence[Image]) -> tuple[list[Image], list[Rejection]]:
+    """Leave out the images without a position where at least half of a series has one.
 
-    Images of another size or orientation than most are left out, and so are images at the position
-    of another one; the first by instance number, then by path, stays, but no cut one beside a
-    whole one.
+    One screenshot among the slices would otherwise have all of them ordered by their numbers.
     """
-    images = sorted(images, key=_acquisition_order)
-    rejections: list[Rejection] = []
-    for key, what in ((_size, "size"), (_direction, "orientation")):
-        images, odd = _most_common(images, key)
-        reason = f"{what} differs from the rest of its series"
-        rejections += [Rejection(image.path, reason) for image in odd]
-    z_mm, source = _positions(images)
-    kept, twice = _without_duplicates(images, z_mm)
+    with_place = [image for image in images if image.header.position_mm is not None]
+    if len(with_place) == len(images) or 2 * len(with_place) < len(images):
+        return list(images), []
+    reason = "no position, unlike the rest of its series"
+    lost = [image for image in images if image.header.position_mm is None]
+    return with_place, [Rejection(image.path, reason) for image in lost]
+
+
+def order(
+    patient: str,
+    name: str,
+    images: Sequence[Image],
+    annotated: Callable[[Image], bool] = lambda image: False,
+) -> tuple[Series | None, list[Rejection]]:
+    """Order the images of one volume and look for its faults.
+
+    Of several images at one position the annotated one stays, then a whole one beside a cut one,
+    then the first by instance number and path.
+
+    Returns:
+        The series, None if its order cannot be known; and the images that are left out.
+    """
+    images = sorted(images, key=acquisition_order)
+    z_mm, source = positions([image.header for image in images])
+    if source == "flat":
+        reason = "all images of its series claim one position, and SliceLocation does not help"
+        return None, [Rejection(image.path, reason) for image in images]
+    kept, twice = _without_duplicates(images, z_mm, annotated)
     reason = "duplicate slice: another image of its series has the same position"
-    rejections += [Rejection(images[i].path, reason) for i in twice]
-    ordered = tuple(images[i] for i in kept)
+    rejections = [Rejection(images[i].path, reason) for i in twice]
+    ordered, spacing = _same_spacing([images[i] for i in kept])
     places = tuple(z_mm[i] for i in kept)
-    warnings = (*_position_warnings(source), *_image_warnings(ordered), *spacing_warnings(places))
-    return Series(patient, name, ordered, places, warnings), rejections
+    warnings = (
+        *_position_warnings(source), *spacing, *_image_warnings(ordered), *spacing_warnings(places)
+    )  # fmt: skip
+    return Series(patient, name, tuple(ordered), places, warnings), rejections
 
 
 def choose(
     series: Sequence[Series], which: str, annotated: Callable[[Series], bool]
 ) -> list[Series]:
-    """The series of one patient to use, ordered by name.
+    """Return the series of one patient to use, ordered by name.
 
     Args:
         series: at least one.
-        which: ``all``, or ``largest``: the annotated one with the most slices, or without
-            annotation the one with the most.
+        which: ``all``, or ``largest``: every annotated one, since no annotation may be lost; or
+            without annotation the one with the most slices, original images before derived ones
+            and projections.
         annotated: whether a series has masks or contours.
     """
     by_name = sorted(series, key=lambda s: s.name)
     if which == "all":
         return by_name
-    return [max(by_name, key=lambda s: (annotated(s), len(s.images)))]
-
-
-def normal_of(orientation: Sequence[float] | None) -> tuple[float, float, float]:
-    """The slice normal, rows' direction times columns' direction; axial where unknown."""
-    if orientation is None:
-        return (0.0, 0.0, 1.0)
-    (a, b, c), (d, e, f) = orientation[:3], orientation[3:]
-    return (b * f - c * e, c * d - a * f, a * e - b * d)
+    marked = [one for one in by_name if annotated(one)]
+    return marked or [max(by_name, key=lambda s: (-s.derived, len(s.images)))]
 
 
 def spacing_warnings(z_mm: Sequence[float]) -> Iterator[str]:
-    """Gaps and changes of the distance between slices.
+    """Yield gaps and changes of the distance between slices.
 
     Args:
         z_mm: ascending positions; NaN says nothing.
     """
-    steps = [b - a for a, b in itertools.pairwise(z_mm) if math.isfinite(b - a)]
+    steps = steps_of(z_mm)
     if len(steps) < 2:
         return
-    usual = _usual_step(steps)
+    usual = usual_step(steps)
     odd = [step for step in steps if abs(step / usual - 1) > SAME_SPACING]
-    gaps = [step for step in odd if _is_multiple(step, usual)]
-    if gaps and len(gaps) <= len(steps) / 4:
-        missing = sum(round(step / usual) - 1 for step in gaps)
-        yield f"{missing} missing slices in {len(gaps)} gaps, the largest {max(gaps):.2f} mm"
-        odd = [step for step in odd if not _is_multiple(step, usual)]
+    missing = [step for step in odd if is_multiple(step, usual)]
+    if missing and len(missing) <= len(steps) / 4:
+        n_missing = sum(round(step / usual) - 1 for step in missing)
+        yield (
+            f"{n_missing} missing slices in {len(missing)} gaps, the largest {max(missing):.2f} mm"
+        )
+        odd = [step for step in odd if not is_multiple(step, usual)]
     if odd:
         yield f"slice spacing varies from {min(steps):.2f} to {max(steps):.2f} mm"
 
 
-def _usual_step(steps: Sequence[float]) -> float:
-    """The most common step, the smaller of two that are: a median may lie between two."""
-    counts = Counter(round(step, 1) for step in steps)
-    most = max(counts.items(), key=lambda item: (item[1], -item[0]))[0]
-    return statistics.median(step for step in steps if round(step, 1) == most)
-
-
-def _is_multiple(step: float, usual: float) -> bool:
-    times = round(step / usual)
-    return times > 1 and abs(step / usual - times) <= SAME_SPACING
-
-
-def _acquisition_order(image: Image) -> tuple[float, str, int]:
-    number = image.header.instance
-    return (math.inf if number is None else number, image.path, image.header.frame)
-
-
-def _size(image: Image) -> tuple[int, int]:
-    return image.header.rows, image.header.columns
-
-
-def _direction(image: Image) -> tuple[float, ...]:
-    return tuple(round(cosine, 2) + 0.0 for cosine in image.header.orientation or ())
-
-
-def _most_common(
-    images: Sequence[Image], key: Callable[[Image], Any]
-) -> tuple[list[Image], list[Image]]:
-    most = Counter(key(image) for image in images).most_common(1)[0][0]
-    kept = [image for image in images if key(image) == most]
-    return kept, [image for image in images if key(image) != most]
-
-
-def _positions(images: Sequence[Image]) -> tuple[list[float], str]:
-    """Position of each image along the normal in mm, and where it is from."""
-    headers = [image.header for image in images]
-    if all(header.position_mm is not None for header in headers):
-        normal = normal_of(headers[0].orientation)
-        source = "position" if headers[0].orientation else "position without orientation"
-        return [_dot(header.position_mm or (), normal) for header in headers], source
-    if all(header.location_mm is not None for header in headers):
-        return [header.location_mm or 0.0 for header in headers], "location"
-    return [math.nan] * len(headers), "number"
-
-
 def _without_duplicates(
-    images: Sequence[Image], z_mm: Sequence[float]
+    images: Sequence[Image], z_mm: Sequence[float], annotated: Callable[[Image], bool]
 ) -> tuple[list[int], list[int]]:
-    """Indices of the images to keep, by position, and of those at a position taken before."""
+    """Indices of the images to keep, by position, and of those at a position taken by another."""
     if any(map(math.isnan, z_mm)):
         return list(range(len(images))), []
-    kept: list[int] = []
-    twice: list[int] = []
-    places = [round(z / SAME_POSITION_MM) for z in z_mm]
-    whole_first = [
-        (place, bool(image.header.cut)) for place, image in zip(places, images, strict=True)
+    by_place: list[list[int]] = []
+    for i in sorted(range(len(images)), key=lambda i: (z_mm[i], i)):
+        if by_place and z_mm[i] - z_mm[by_place[-1][0]] < SAME_POSITION_MM:
+            by_place[-1].append(i)
+        else:
+            by_place.append([i])
+    kept = [
+        min(together, key=lambda i: (not annotated(images[i]), bool(images[i].header.cut), i))
+        for together in by_place
     ]
-    for i in sorted(range(len(images)), key=lambda i: (*whole_first[i], i)):
-        taken = bool(kept) and z_mm[i] - z_mm[kept[-1]] < SAME_POSITION_MM
-        (twice if taken else kept).append(i)
-    return kept, twice
+    return kept, sorted({i for together in by_place for i in together} - set(kept))
+
+
+def _same_spacing(images: Sequence[Image]) -> tuple[list[Image], list[str]]:
+    """Give images without pixel spacing that of all others, if those agree."""
+    known = {image.header.spacing_mm for image in images} - {None}
+    lacking = sum(image.header.spacing_mm is None for image in images)
+    if len({_rounded(spacing) for spacing in known}) != 1 or not lacking:
+        return list(images), []
+    (spacing, *_) = known
+    filled = [
+        replace(image, header=replace(image.header, spacing_mm=image.header.spacing_mm or spacing))
+        for image in images
+    ]
+    return filled, [f"pixel spacing of {lacking} images taken from the rest of their series"]
 
 
 def _position_warnings(source: str) -> Iterator[str]:
@@ -275,7 +275,7 @@ def _image_warnings(images: Sequence[Image]) -> Iterator[str]:
         yield "pixel spacing unknown"
     if len(spacings - {None}) > 1:
         yield f"{len(spacings - {None})} pixel spacings in one series"
-    tilt = max(_tilt(headers), max(abs(header.tilt) for header in headers))
+    tilt = max(_tilt(images), max(abs(header.tilt) for header in headers))
     if tilt > TILT_DEGREES:
         yield f"gantry tilted by {tilt:.1f} degrees"
     if any(header.lossy for header in headers):
@@ -286,22 +286,10 @@ def _rounded(spacing_mm: tuple[float, ...] | None) -> tuple[float, ...] | None:
     return spacing_mm and tuple(round(value, 4) for value in spacing_mm)
 
 
-def _tilt(headers: Sequence[Header]) -> float:
+def _tilt(images: Sequence[Image]) -> float:
     """Angle in degrees between the normal and the line through the first and last position."""
-    first, last = headers[0], headers[-1]
+    first, last = images[0].header, images[-1].header
     if first.position_mm is None or last.position_mm is None or first.orientation is None:
         return 0.0
     along = [b - a for a, b in zip(first.position_mm, last.position_mm, strict=True)]
-    return _angle(along, normal_of(first.orientation))
-
-
-def _angle(a: Sequence[float], b: Sequence[float]) -> float:
-    """Angle in degrees between two lines, 0 to 90; 0 for a line without direction."""
-    length = math.hypot(*a) * math.hypot(*b)
-    if length == 0:
-        return 0.0
-    return math.degrees(math.acos(min(1.0, abs(_dot(a, b)) / length)))
-
-
-def _dot(a: Sequence[float], b: Sequence[float]) -> float:
-    return sum(x * y for x, y in zip(a, b, strict=True))
+    return angle(along, normal_of(first.orientation))

@@ -1,6 +1,6 @@
 """The sample sheet: what a person knows of the files that their headers do not say.
 
-A table (tab-separated, or comma-separated if its name ends in ``.csv``) with a header. A row names
+A table with a header, separated by tabs, commas or semicolons. A row names
 images by ``patient_id``, ``folder`` or ``image``, and says ``lung_rads`` or ``mask`` of
 them; ``folder`` with ``patient_id`` says whose images a folder holds. Columns of other names are
 ignored. Messages name lines, never values: a sheet holds identifiers.
@@ -8,15 +8,16 @@ ignored. Messages name lines, never values: a sheet holds identifiers.
 
 from __future__ import annotations
 
-import csv
 import logging
 import posixpath
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lungaug.cohort import CLASSES
 from lungaug.errors import InputError
+from lungaug.sources.table_text import alike, read_rows
 
 COLUMNS = {
     "patient_id": "PatientID",
@@ -68,7 +69,7 @@ class Sheet:
 
     def patient_of(self, path: str) -> str:
         """Whose image ``path`` is, by the innermost folder that the sheet names; '' if none."""
-        return next((self.patients[f] for f in _parents(path) if f in self.patients), "")
+        return next((self.patients[f] for f in _parents(alike(path)) if f in self.patients), "")
 
     def lung_rads_of(self, patient: str, paths: list[str]) -> str:
         """The class of a patient whose images are ``paths``; '' if the sheet does not say.
@@ -76,8 +77,9 @@ class Sheet:
         Raises:
             InputError: it gives two.
         """
+        patient = alike(patient)
         found = {self.classes[patient]} if patient in self.classes else set()
-        for path in paths:
+        for path in map(alike, paths):
             found |= {self.folder_classes[f] for f in _parents(path) if f in self.folder_classes}
         if len(found) > 1:
             names = ", ".join(sorted(found))
@@ -85,7 +87,7 @@ class Sheet:
         return found.pop() if found else ""
 
     def mask_of(self, path: str, sop_uid: str) -> SheetMask | None:
-        return self.masks.get(path) or self.masks.get(sop_uid)
+        return self.masks.get(alike(path)) or self.masks.get(sop_uid)
 
     def unmatched(
         self, patients: Collection[str], paths: Iterable[str], sop_uids: Iterable[str]
@@ -97,9 +99,9 @@ class Sheet:
             paths: of its images, relative to the root.
             sop_uids: of its images.
         """
-        known = set(paths)
+        known = set(map(alike, paths))
         folders = {folder for path in known for folder in _parents(path)}
-        people, images = {"", *patients}, {"", *known, *sop_uids}
+        people, images = {"", *map(alike, patients)}, {"", *known, *sop_uids}
         folders.add("")
         return [
             row.line
@@ -117,30 +119,11 @@ def read_sheet(path: Path | None) -> Sheet:
     sheet = Sheet()
     if path is None:
         return sheet
-    for line, row in _rows(path):
+    rows = read_rows(path, COLUMNS)
+    _check_columns(list(next(rows)[1]))
+    for line, row in rows:
         _add(sheet, line, row)
     return sheet
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    delimiter = "," if path.suffix.lower() == ".csv" else "\t"
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter=delimiter)
-            _check_columns([name.strip() for name in reader.fieldnames or []])
-            for row in reader:
-                yield (
-                    reader.line_num,
-                    {
-                        str(name).strip(): (value or "").strip()
-                        for name, value in row.items()
-                        if isinstance(value, str | None)
-                    },
-                )
-    except FileNotFoundError:
-        raise InputError(f"sheet: {path}: no such file") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"sheet: not a table in UTF-8 ({type(error).__name__})") from None
 
 
 def _check_columns(names: list[str]) -> None:
@@ -182,7 +165,7 @@ def _set(answers: dict[str, str], key: str, value: str, line: int, name: str) ->
 
 
 def _lung_rads(text: str, line: int) -> str:
-    name = text.upper().replace("LUNG-RADS", "LR").replace(" ", "").removeprefix("LR")
+    name = re.sub(r"^(LUNG[-_\s]*RADS|LR)[-_:\s]*", "", text.upper()).replace(" ", "")
     if f"LR{name}" not in CLASSES:
         accepted = ", ".join(CLASSES)
         raise InputError(f"sheet: line {line}: unknown lung_rads; accepted: {accepted}")

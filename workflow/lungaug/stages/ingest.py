@@ -27,6 +27,7 @@ from lungaug.sources.lidc_consensus import LidcSettings
 from lungaug.sources.marks import Marks, class_of, read_marks
 from lungaug.sources.mendeley import KeptRows
 from lungaug.sources.plan import PatientPlan, PlannedSeries, PlannedSlice, locate, read_plans
+from lungaug.sources.plausible import Judgement
 from lungaug.store import Provenance, SliceWriter, StorageSettings, empty_slices
 
 REJECTED_COLUMNS = ("file", "patient", "reason")
@@ -89,6 +90,10 @@ class _Report:
                 "remove it, or set ingest.on_bad_input: skip"
             ) from error
         self.refused.append({"file": file, "reason": str(error)})
+
+    def doubt(self, name: str, reason: str) -> None:
+        """Note a series whose values are no HU: the patient is left out, and the run goes on."""
+        self.refused.append({"file": self.names.file(name), "reason": reason})
 
     def leave_out(self, plan: PatientPlan) -> None:
         """A row for each refused file of a patient, of whom no slice is kept."""
@@ -247,14 +252,18 @@ class _Job:
         n_slices = 0
         rows: list[dict[str, Any]] = []
         for series, marked in zip(plan.series, marks, strict=True):
+            judgement = Judgement()
+            torn: dict[str, str] = {}
             for read in self.blocks(series):
                 slices = _rows(read, marked)
                 slices["patient"] = plan.patient.encode()
                 slices["series"] = series.series.encode()
                 slices["lung_rads"] = lung_rads.encode()
                 hu = np.stack([image for _, image in read])
+                torn |= {one.file.name: judgement.add(image) for one, image in read}
                 self.writer.append(slices, hu=hu, nodule=_labels(read, marked))
                 n_slices += len(read)
+            self.judge(series, judgement.fault(), torn)
             rows += _nodule_rows(plan.patient, series.series, marked)
         for damaged in plan.damaged:
             self.report.refuse(damaged.file.name, InputError(damaged.reason))
@@ -265,6 +274,21 @@ class _Job:
         if not self.report.refused:
             log.info("%s: %s, Lung-RADS %s", plan.patient, counts, lung_rads or "unknown")
         return rows
+
+    def judge(self, series: PlannedSeries, no_hu: str, torn: Mapping[str, str]) -> None:
+        """Leave out a patient whose values are no HU, else refuse slices that are no images.
+
+        Of the thesis' tables, which hold HU by definition, only warn.
+        """
+        if self.settings.kind == "mendeley":
+            if no_hu:
+                log.warning("series %s: %s", series.series, no_hu)
+        elif no_hu:
+            self.report.doubt(series.slices[0].file.name, no_hu)
+        else:
+            for name, reason in torn.items():
+                if reason:
+                    self.report.refuse(name, UnreadablePixels(reason))
 
     def blocks(self, series: PlannedSeries) -> Iterator[list[Read]]:
         """What can be read of a series, a few slices at a time."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -18,14 +18,15 @@ from typing import Any, Literal
 from lungaug.cohort import Pseudonyms, batch_of, load_or_create_key, write_rows
 from lungaug.errors import InputError
 from lungaug.settings import setting
-from lungaug.sources import masks as masks_of
 from lungaug.sources import mendeley, plan, series
-from lungaug.sources.damaged import damaged_files
 from lungaug.sources.headers import Entry, update_index
+from lungaug.sources.image import Image, Rejection
+from lungaug.sources.mask_matching import HELP, SUFFIXES
 from lungaug.sources.mendeley_patients import FingerprintSettings
 from lungaug.sources.private import PrivateFile, private_folder
-from lungaug.sources.series import Image, Rejection, Series
 from lungaug.sources.sheet import Sheet, read_sheet
+from lungaug.sources.survey import Found, Rules, Survey, Tree
+from lungaug.sources.table_text import alike
 from lungaug.store import Provenance
 
 COLUMNS = ("patient", "batch", "digest", "lung_rads", "part", "n_series", "n_files", "warnings")
@@ -39,16 +40,27 @@ log = logging.getLogger(__name__)
 class Settings:
     """What of the source is used."""
 
-    kind: Literal["dicom", "mendeley"] = setting(
-        "dicom", "a folder of DICOM, or the two pickled tables of the thesis"
+    kind: Literal["dicom", "lidc", "mendeley"] = setting(
+        "dicom",
+        "a folder of DICOM, the same with LIDC annotation files, or the two pickled tables of the "
+        "thesis",
     )
     include: tuple[str, ...] = setting(
         (), "patterns of folders below the root, such as 'scan_*'; empty for everything"
     )
     series: Literal["largest", "all"] = setting(
         "largest",
-        "of a patient with several series: the annotated one with the most slices (without "
-        "annotation: the one with the most), or all",
+        "of a patient with several series: every annotated one (without annotation: the one with "
+        "the most slices, original images before derived ones), or all",
+    )
+    mask_suffixes: tuple[str, ...] = setting(
+        SUFFIXES, "endings of a mask's name behind the image's name: IM01_mask.png for IM01.dcm"
+    )
+    on_bad_input: Literal["stop", "skip"] = setting(
+        "stop", "what a lost annotation does: stop the run, or leave its patient out"
+    )
+    unannotated: Literal["unknown", "LR1"] = setting(
+        "unknown", "Lung-RADS of a patient without class and annotation; LR1 means healthy"
     )
     n_batches: int = setting(
         16,
@@ -57,26 +69,14 @@ class Settings:
         minimum=1,
         maximum=1000,
     )
+    rescale_types: tuple[str, ...] = setting(
+        (),
+        "values of RescaleType that mean HU, besides none and those that begin like HU or "
+        "Hounsfield",
+    )
     fingerprint: FingerprintSettings = setting(
         FingerprintSettings, "whose a slice is, where the source does not say (mendeley)"
     )
-
-
-@dataclass(frozen=True)
-class _Annotated:
-    """Masks by image, and annotation files by UID of a series or slice; all with their digests."""
-
-    masks: dict[str, plan.PlannedFile]
-    files: dict[str, list[plan.PlannedFile]]
-
-    def of(self, chosen: Series) -> list[plan.PlannedFile]:
-        """The annotation files of a series, by its UID or by one of a slice."""
-        uids = {chosen.name, *(image.header.sop_uid for image in chosen.images)}
-        found = {file for uid in uids if uid for file in self.files.get(uid, [])}
-        return sorted(found, key=lambda file: file.name)
-
-    def has(self, chosen: Series) -> bool:
-        return bool(self.of(chosen)) or any(i.path in self.masks for i in chosen.images)
 
 
 @dataclass
@@ -87,6 +87,8 @@ class _Findings:
     lines: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     patients: list[tuple[str, str]] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
+    masks: list[tuple[str, str, str]] = field(default_factory=list)  # mask, image, how or why not
+    problems: list[tuple[str, plan.DamagedFile]] = field(default_factory=list)  # by pseudonym
 
 
 def run(
@@ -116,14 +118,18 @@ def run(
         masks: folder of PNG masks and annotation files; the root itself if not given.
 
     Raises:
-        InputError: nothing can be used, or the sheet is wrong.
+        InputError: nothing can be used, the sheet is wrong, none of the annotations fits an image,
+            or (unless ``on_bad_input`` is ``skip``) a patient loses an annotation. The private
+            tables are written before, since the message names them.
     """
     private_folder(private)
     names = Pseudonyms(load_or_create_key(key))
     look = partial(_look_at_tables, provenance=provenance)
-    if settings.kind == "dicom":
+    if settings.kind in ("dicom", "lidc"):
         look = partial(_look_at_dicom, sheet=sheet, masks=masks)
     findings, paths = look(root, private, names, settings)
+    if findings.problems and settings.on_bad_input == "stop":
+        raise InputError(_problems(findings.problems, names, private))
     _write(findings, names, paths, private, output, rejected)
 
 
@@ -153,46 +159,70 @@ def _look_at_dicom(
 ) -> tuple[_Findings, list[str]]:
     """Findings of a folder of DICOM, and the names of all files."""
     answers = read_sheet(sheet)
-    entries = update_index(root, private / "index.tsv", settings.include)
-    others = update_index(masks, private / "index_of_masks.tsv") if masks else []
+    tree = _tree(root, private, masks, settings)
     findings = _Findings()
-    damaged = damaged_files(entries)
-    findings.rejections += _faults(entries, damaged)
-    findings.rejections += _faults_of_masks(others)
-    images = [Image(e.path, e.digest, header) for e in entries for header in e.headers]
-    annotated = _annotations(images, entries, others, answers, root, sheet, masks)
-    used = {file.name for file in annotated.masks.values()}
-    if masks:
-        findings.rejections += _unused_masks(others, used)
-    _warn_of_unmatched(answers, entries, images)
-    images, reformats = series.axial(images)
-    findings.rejections += reformats
-    patients = series.group(images, answers)
-    _look_at_patients(patients, answers, annotated, damaged, names, settings, findings)
-    if not findings.rows:
-        raise InputError(_nothing(entries, findings.rejections))
-    paths = [entry.path for entry in entries]
-    return findings, paths + [plan.reference(entry.path, True) for entry in others]
+    pngs = {entry.path for entry in tree.of_masks if entry.kind == "mask"}
+    folders = [folder for folder in (masks, sheet.parent if sheet else None) if folder]
+    survey = Survey(
+        tree,
+        answers,
+        _resolver(masks if masks and tree.masks else root, folders, pngs),
+        Rules(
+            settings.series,
+            settings.kind == "lidc",
+            settings.unannotated == "LR1",
+            settings.mask_suffixes,
+            settings.rescale_types,
+        ),
+    )
+    _warn_of_unmatched(answers, tree.entries, survey.images)
+    for found in sorted(survey.run(), key=lambda one: names.patient(one.name)):
+        _add_found(findings, found, survey, names, settings)
+    findings.rejections += survey.rejections
+    findings.masks = _mask_rows(survey)
+    findings.rows.sort(key=lambda row: str(row["patient"]))
+    paths = [entry.path for entry in tree.entries]
+    paths += [plan.reference(entry.path, True) for entry in tree.others]
+    _write_private_tables(findings, names, paths, private)
+    survey.check_annotations()
+    if not findings.rows and not findings.problems:
+        raise InputError(_nothing(tree.entries, findings.rejections, private))
+    _log_unused(survey)
+    return findings, paths
 
 
-def _faults(
-    entries: Sequence[Entry], damaged: dict[str, list[plan.DamagedFile]]
-) -> list[Rejection]:
-    reasons = {entry.path: entry.fault for entry in entries if entry.fault}
-    reasons |= {one.file.name: one.reason for files in damaged.values() for one in files}
-    return [Rejection(path, reason) for path, reason in reasons.items()]
+def _tree(root: Path, private: Path, masks: Path | None, settings: Settings) -> Tree:
+    """The files of the source; what lies in the folder of masks is not looked at twice."""
+    entries = update_index(root, private / "index.tsv", settings.include)
+    own = masks is not None and masks.resolve() != root.resolve()
+    if masks is None or not own:
+        return Tree(entries, (), False)
+    others = update_index(masks, private / "index_of_masks.tsv")
+    base = root.resolve()
+    if masks.resolve().is_relative_to(base):
+        below = masks.resolve().relative_to(base).as_posix() + "/"
+        entries = [entry for entry in entries if not entry.path.startswith(below)]
+    if not any(entry.kind in ("mask", "annotations") for entry in others):
+        raise InputError(
+            f"source.masks: no PNG mask or annotation file among {len(others)} files; accepted: "
+            "a folder of PNG masks, or null where they lie with the images"
+        )
+    return Tree(entries, others, True)
 
 
-def _faults_of_masks(others: Sequence[Entry]) -> list[Rejection]:
-    """Faults below the folder of masks; what lies there and is no annotation is left alone."""
-    found = [e for e in others if e.fault and e.kind == "annotations"]
-    return [Rejection(plan.reference(e.path, True), e.fault) for e in found]
+def _mask_rows(survey: Survey) -> list[tuple[str, str, str]]:
+    """Every mask and annotation file: its image, and how it was found, or why it is not used."""
+    masked = survey.matching.masks
+    rows = [(mask.path, image, survey.matching.how[mask.path]) for image, mask in masked.items()]
+    rows += [(path, "", reason) for path, reason in survey.matching.reasons.items()]
+    rows += [(name, "", reason) for name, reason in survey.contours.reasons.items()]
+    return sorted(rows)
 
 
-def _unused_masks(others: Sequence[Entry], used: set[str]) -> list[Rejection]:
-    names = [plan.reference(e.path, True) for e in others if e.kind == "mask"]
-    reason = "mask of no image, by sheet, SOPInstanceUID or file name"
-    return [Rejection(name, reason) for name in names if name not in used]
+def _log_unused(survey: Survey) -> None:
+    counts = Counter(survey.unused_masks().values())
+    for reason, count in sorted(counts.items()):
+        log.warning("%d masks or annotation files are not used: %s", count, reason)
 
 
 def _warn_of_unmatched(answers: Sheet, entries: Sequence[Entry], images: Sequence[Image]) -> None:
@@ -213,110 +243,84 @@ def _warn_of_unmatched(answers: Sheet, entries: Sequence[Entry], images: Sequenc
     )
 
 
-def _annotations(
-    images: Sequence[Image],
-    entries: Sequence[Entry],
-    others: Sequence[Entry],
-    answers: Sheet,
-    root: Path,
-    sheet: Path | None,
-    masks: Path | None,
-) -> _Annotated:
-    pngs = {e.path: e.digest for e in (others if masks else entries) if e.kind == "mask"}
-    folders = [folder for folder in (masks, sheet.parent if sheet else None) if folder]
-    resolve = _resolver(masks or root, folders, pngs)
-    found = masks_of.match(images, sorted(pngs), answers, resolve)
-    files: dict[str, list[plan.PlannedFile]] = defaultdict(list)
-    for of_masks, tree in ((False, entries), (True, others)):
-        for entry in tree:
-            file = plan.PlannedFile(plan.reference(entry.path, of_masks), entry.digest)
-            for uid in entry.uids:
-                files[uid].append(file)
-    return _Annotated(
-        {
-            image: plan.PlannedFile(plan.reference(mask, masks is not None), pngs[mask])
-            for image, mask in found.items()
-        },
-        files,
-    )
-
-
 def _resolver(
-    tree: Path, folders: Sequence[Path], known: dict[str, str]
+    tree: Path, folders: Sequence[Path], known: Collection[str]
 ) -> Callable[[str], str | None]:
     """Finds a mask that the sheet names, relative to one of ``folders`` or to ``tree`` itself."""
     base = tree.resolve()
+    alikes = {alike(name): name for name in known}
 
     def resolve(name: str) -> str | None:
         for folder in (*folders, tree):
             path = (folder / name).resolve()
-            if path.is_relative_to(base) and path.relative_to(base).as_posix() in known:
-                return path.relative_to(base).as_posix()
+            if path.is_relative_to(base):
+                mask = path.relative_to(base).as_posix()
+                if mask in known or alike(mask) in alikes:
+                    return mask if mask in known else alikes[alike(mask)]
         return None
 
     return resolve
 
 
-def _look_at_patients(
-    patients: dict[str, dict[str, list[Image]]],
-    answers: Sheet,
-    annotated: _Annotated,
-    damaged: dict[str, list[plan.DamagedFile]],
-    names: Pseudonyms,
-    settings: Settings,
-    findings: _Findings,
+def _add_found(
+    findings: _Findings, found: Found, survey: Survey, names: Pseudonyms, settings: Settings
 ) -> None:
-    folders = series.patients_in_folders(patients)
-    for patient, by_series in sorted(patients.items(), key=lambda item: names.patient(item[0])):
-        ordered = []
-        for name, images in by_series.items():
-            one, rejections = series.order(patient, name, images)
-            ordered.append(one)
-            findings.rejections += rejections
-        chosen = series.choose(ordered, settings.series, annotated.has)
-        everything = [image for images in by_series.values() for image in images]
-        warnings = series.patient_warnings(patient, everything, folders)
-        warnings += _left_out(ordered, chosen)
-        warnings += [text for one in chosen for text in one.warnings]
-        # In a folder of several patients nobody can tell whose a damaged file is.
-        places = sorted({i.folder for one in chosen for i in one.images if folders[i.folder] == 1})
-        bad = tuple(one for folder in places for one in damaged.get(folder, ()))
-        if bad:
-            warnings.append(f"damaged files among the images: {len(bad)}")
-        lung_rads = answers.lung_rads_of(patient, sorted({i.path for i in everything}))
-        planned = _plan(names.patient(patient), lung_rads, chosen, annotated, names)
-        planned = replace(planned, damaged=bad)
-        _add(findings, patient, planned, warnings, settings.n_batches)
+    patient = names.patient(found.name)
+    findings.problems += [(patient, problem) for problem in found.problems]
+    if not found.chosen:
+        findings.patients.append((patient, found.name))
+        log.warning("%s: left out: none of the images can be used, see scan.rejected.tsv", patient)
+        return
+    damaged = tuple(dict.fromkeys((*found.damaged, *found.problems)))
+    planned = plan.PatientPlan(
+        patient,
+        found.lung_rads,
+        tuple(sorted((_series(one, survey, names) for one in found.chosen), key=_name)),
+        damaged,
+    )
+    if found.problems:
+        found.warnings.append(f"annotations are lost: {len(found.problems)}")
+    _add(findings, found.name, planned, found.warnings, settings.n_batches)
 
 
-def _left_out(ordered: Sequence[Series], chosen: Sequence[Series]) -> list[str]:
-    rest = [one for one in ordered if one not in chosen]
-    n_images = sum(len(one.images) for one in rest)
-    return [f"{len(rest)} other series with {n_images} images left out"] if rest else []
+def _name(planned: plan.PlannedSeries) -> str:
+    return planned.series
 
 
-def _plan(
-    patient: str,
-    lung_rads: str,
-    chosen: Sequence[Series],
-    annotated: _Annotated,
-    names: Pseudonyms,
-) -> plan.PatientPlan:
-    planned = [
-        plan.PlannedSeries(
-            names.series(one.name),
-            tuple(
-                plan.PlannedSlice(
-                    plan.PlannedFile(image.path, image.digest), image.header, index, z_mm,
-                    annotated.masks.get(image.path),
-                )
-                for index, (image, z_mm) in enumerate(zip(one.images, one.z_mm, strict=True))
-            ),
-            tuple(annotated.of(one)),
+def _series(one: series.Series, survey: Survey, names: Pseudonyms) -> plan.PlannedSeries:
+    slices = (
+        plan.PlannedSlice(
+            plan.PlannedFile(image.path, image.digest), image.header, index, z_mm,
+            survey.mask_of(image),
         )
-        for one in chosen
-    ]  # fmt: skip
-    return plan.PatientPlan(patient, lung_rads, tuple(sorted(planned, key=lambda s: s.series)))
+        for index, (image, z_mm) in enumerate(zip(one.images, one.z_mm, strict=True))
+    )  # fmt: skip
+    files = sorted(survey.contours.of(one), key=lambda file: file.name)
+    return plan.PlannedSeries(names.series(one.name), tuple(slices), tuple(files))
+
+
+def _problems(
+    problems: Sequence[tuple[str, plan.DamagedFile]], names: Pseudonyms, private: Path
+) -> str:
+    """What is lost, by patient and file, and what to do."""
+    patients = {patient for patient, _ in problems}
+    who = "1 patient loses" if len(patients) == 1 else f"{len(patients)} patients lose"
+    lines = [
+        f"  {patient}: file {names.file(problem.file.name)}: {problem.reason}"
+        for patient, problem in problems[:_LINES_SHOWN]
+    ]
+    if len(problems) > _LINES_SHOWN:
+        lines.append(f"  and {len(problems) - _LINES_SHOWN} more")
+    return "\n".join(
+        [
+            f"scan: {who} annotations and must not count as healthy or complete:",
+            *lines,
+            f"{private / 'files.tsv'} has the files' paths, {private / 'masks.tsv'} each mask with "
+            "its image or the reason why it has none. Mend them, or set ingest.on_bad_input: skip, "
+            "which leaves these patients out.",
+            f"{HELP[0].upper()}{HELP[1:]}.",
+        ]
+    )
 
 
 def _add(
@@ -355,9 +359,7 @@ def _write(
     rejected: Path,
 ) -> None:
     plan.write_plans(private, findings.lines)
-    _write_private(private / "mapping.tsv", ("patient", "patient_id"), findings.patients)
-    rows = sorted((names.file(path), path) for path in paths)
-    _write_private(private / "files.tsv", ("file", "path"), rows)
+    _write_private_tables(findings, names, paths, private)
     reasons = Counter((names.file(r.path), r.reason) for r in findings.rejections)
     table = [{"file": file, "reason": reason} for file, reason in sorted(reasons)]
     write_rows(rejected, REJECTED_COLUMNS, table)
@@ -365,8 +367,20 @@ def _write(
     n_files = sum(row["n_files"] for row in findings.rows)
     log.info(
         "scan: %d files or rows looked at; %d patients with %d images; %d rejected",
-        len(paths), len(findings.rows), n_files, len({row["file"] for row in table}),
+        len(paths), len(findings.rows), n_files, len(table),
     )  # fmt: skip
+
+
+def _write_private_tables(
+    findings: _Findings, names: Pseudonyms, paths: Sequence[str], private: Path
+) -> None:
+    """Write who is who, and which file is which; before anything is refused by these names."""
+    _write_private(private / "mapping.tsv", ("patient", "patient_id"), findings.patients)
+    rows = sorted((names.file(path), path) for path in paths)
+    _write_private(private / "files.tsv", ("file", "path"), rows)
+    reasons = sorted({(r.path, r.reason) for r in findings.rejections})
+    _write_private(private / "rejected.tsv", ("path", "reason"), reasons)
+    _write_private(private / "masks.tsv", ("mask", "image", "how"), findings.masks)
 
 
 def _write_private(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -376,13 +390,13 @@ def _write_private(path: Path, columns: Sequence[str], rows: Iterable[Sequence[s
         writer.writerows(rows)
 
 
-def _nothing(entries: Sequence[Entry], rejections: Sequence[Rejection]) -> str:
+def _nothing(entries: Sequence[Entry], rejections: Sequence[Rejection], private: Path) -> str:
     """Why there is no usable patient, in the words of the rejections."""
     if not entries:
         return "scan: no files below the root, or none that scan.include lets in"
-    other = sum(entry.kind == "other" and not entry.fault for entry in entries)
     reasons = Counter(rejection.reason for rejection in rejections)
-    if other:
-        reasons["no DICOM file"] = other
     listed = "; ".join(f"{count} times {reason}" for reason, count in reasons.most_common(4))
-    return f"scan: no usable CT among {len(entries)} files: {listed}"
+    return (
+        f"scan: no usable CT among {len(entries)} files: {listed}; {private / 'rejected.tsv'} "
+        "lists them"
+    )

@@ -16,7 +16,7 @@ from lungaug.grid import LearningCurveSettings, PairsSettings
 from lungaug.imaging.contrast import ContrastSettings
 from lungaug.metalung.operations import DEFAULT_OPERATIONS, OPERATIONS
 from lungaug.segmenters.factory import NETWORKS
-from lungaug.settings import schema_of, setting
+from lungaug.settings import required, schema_of, setting
 from lungaug.store import StorageSettings
 from lungaug.training.settings import RunningSettings
 
@@ -58,7 +58,7 @@ DERIVED = {
     "arm": ("fingerprints", "crop"),
     "realism": ("crop", "min_diameter_mm", "feather_px"),
     "published": ("level", "decimals", "pseudo_patients"),
-    "scan": ("kind",),
+    "scan": ("kind", "on_bad_input", "unannotated"),
     "tables": ("threshold", "pseudo_patients"),
     "presence_tables": ("n_resamples", "level", "minimum_patients"),
     "curves": ("level", "minimum_patients", "pseudo_patients"),
@@ -68,12 +68,11 @@ DERIVED = {
 """Settings that the workflow fills from elsewhere in the configuration."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceSettings:
     """Where the CT comes from."""
 
-    kind: Literal["phantom", "dicom", "lidc", "mendeley"] = setting(
-        "phantom",
+    kind: Literal["phantom", "dicom", "lidc", "mendeley"] = required(
         "phantom: made by the workflow; dicom: a folder tree; lidc: with LIDC XML; mendeley: the "
         "two pickled tables of the thesis' data",
     )
@@ -82,7 +81,7 @@ class SourceSettings:
     masks: str | None = setting(None, "folder of PNG masks; null: the source's own folder")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WorkflowSettings:
     """Keys at the top of config.yaml that belong to no stage."""
 
@@ -122,7 +121,7 @@ class WorkflowSettings:
         "layout, note for tables of the publication",
     )
     seeds: int = setting(2, "trainings of each arm, from different seeds", minimum=1)
-    source: SourceSettings = setting(SourceSettings, "where the CT comes from")
+    source: SourceSettings = required("where the CT comes from")
     seed: int = setting(0, "seed of everything that is drawn", minimum=0)
     storage: StorageSettings = setting(StorageSettings, "compression of the slice files")
     contrast: ContrastSettings = setting(ContrastSettings, "HU window and equalisation")

@@ -130,7 +130,7 @@ def _check(frame: pd.DataFrame, fold: str, settings: Settings) -> None:
         if rows.empty:
             raise InputError(
                 f"fold {fold}: no slice for {role} (select.{section}.which is {which}); accepted: "
-                "patients of that role whose slices somebody looked at for nodules: see check.tsv"
+                "patients of that role whose slices were searched for nodules, see check_cohort.tsv"
             )
         if not ill and role == "train":
             raise InputError(

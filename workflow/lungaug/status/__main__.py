@@ -25,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LungaugError as error:
         sys.stderr.write(f"lungaug status: {error}\n")
         return 1
-    sys.stdout.write("\n".join([*said, ""]))
+    text = "\n".join([*said, ""])
+    # A name may be no valid text.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
     return 0
 
 

@@ -21,6 +21,7 @@ from snakemake.settings.types import (
     WorkflowSettings,
 )
 
+from lungaug import configfiles
 from lungaug.status import witness, words
 from lungaug.status.memory import UNKNOWN, Memory, Recalled
 
@@ -59,6 +60,8 @@ def workflow(arguments: Sequence[str]) -> Iterator[Workflow]:
         SystemExit: Snakemake refuses it; it has said why.
     """
     _, given = parse_args(list(arguments))
+    # Snakemake would name neither file nor line of what is no YAML.
+    configfiles.read(given.configfile or ())
     output = OutputSettings(quiet={Quietness.ALL}, enable_file_logging=False)
     with SnakemakeApi(output) as api:
         try:
