@@ -30,7 +30,10 @@ from lungaug.sources.volumes import joined, split
 _NOT_USED = "image of a series that is not used"
 _COPY = "duplicate slice: a copy of another image"
 _PICTURE = "picture that is no mask: it has the size of no image of its folder"
-_UNCERTAIN = "masks or annotation files fit no image, so this patient may not be healthy; the sheet can say LR1"
+_UNCERTAIN = (
+    "masks or annotation files fit no image, so this patient may not be healthy; if it is, say LR1 "
+    "in the sheet"
+)
 
 
 @dataclass(frozen=True)
