@@ -160,6 +160,7 @@ def test_what_is_validated_and_kept_is_the_average(train: Callable[..., Fit]) ->
     assert torch.equal(fitted.module.state_dict()[buffer], seen[-1][buffer])
 
 
+@pytest.mark.learning
 def test_bf16_learns_and_weights_stay_32_bit(
     train: Callable[..., Fit], monkeypatch: pytest.MonkeyPatch
 ) -> None:
