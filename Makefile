@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := run
-.PHONY: run status adopt real test test-slow lint bench schema pictures lock clean
+.PHONY: run status adopt real test test-portable test-slow lint bench schema pictures lock clean
 
 BIN := .venv/bin
 RUN := PATH="$$PWD/$(BIN):$$PATH"
@@ -34,6 +34,11 @@ real: $(INSTALLED)  ## the whole path on LIDC-IDRI excerpts in $LUNGAUG_REAL_DAT
 
 test: $(INSTALLED)  ## the test suite
 	$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 2 -m "not slow"
+
+# The plainest instruction sets of torch, oneDNN and MKL: other sums in other orders.
+test-portable: $(INSTALLED)  ## what is learned, as on a processor without AVX
+	$(RUN) ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE \
+	  OMP_NUM_THREADS=1 python -m pytest -n 2 -m "learning and not slow"
 
 test-slow: $(INSTALLED)  ## whole runs of the workflow
 	$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 3 --dist loadfile -m slow

@@ -76,12 +76,23 @@ def test_counts_are_consistent(seed: int, height: int, width: int) -> None:
     assert mirrored == found
 
 
-@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.5, 0.7])
-def test_a_stored_probability_reaches_the_threshold_it_equals(threshold: float) -> None:
-    below = np.nextafter(np.float16(threshold), np.float16(0))
-    stored = np.array([[threshold, below, 1.0]], np.float16)
-    for probability in (stored, stored.astype(float)):
-        assert predicted_mask(probability, threshold).tolist() == [[True, False, True]]
+# Stored with half precision, 0.1 is 0.09998 and 0.7 is 0.7002.
+@pytest.mark.parametrize(("threshold", "reached"), [(0.1, False), (0.3, True), (0.7, True)])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_threshold_is_not_rounded_as_stored_probabilities_are(
+    threshold: float, reached: bool, dtype: type
+) -> None:
+    nearest = np.float16(threshold)
+    stored = np.nextafter(nearest, np.float16([0, 0.5, 1])).astype(dtype)
+    stored[1] = nearest
+    assert predicted_mask(stored[None], threshold).tolist() == [[False, reached, True]]
+    assert predicted_mask(stored[None], np.float64(threshold)).tolist() == [[False, reached, True]]
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_probability_as_computed_reaches_the_threshold_it_equals(threshold: float) -> None:
+    computed = np.float32([[threshold, np.nextafter(np.float32(threshold), np.float32(0))]])
+    assert predicted_mask(computed, threshold).tolist() == [[True, False]]
 
 
 def square(row: int, column: int, side: int = 6) -> NDArray[np.bool_]:
@@ -165,7 +176,7 @@ def test_every_threshold_can_be_read_off_the_stored_counts() -> None:
     counts = stored_counts(stored)
     assert counts.sum() == 81
     for threshold in (0.1, 0.3, 0.5, 1):
-        reached = counts[np.float16(threshold) <= STORED].sum()
+        reached = counts[np.float32(threshold) <= STORED.astype(np.float32)].sum()
         assert reached == predicted_mask(stored, threshold).sum()
 
 

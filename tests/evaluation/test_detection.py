@@ -42,8 +42,9 @@ def test_boxes_are_those_of_components_best_first(dtype: type) -> None:
 
 
 def test_the_floor_counts_and_equal_scores_go_from_the_top_left() -> None:
-    probability = np.zeros((5, 5), np.float16)
+    probability = np.zeros((5, 5), np.float32)
     probability[[4, 0, 0], [1, 4, 0]] = 0.1
+    probability[2, 2] = np.nextafter(np.float32(0.1), np.float32(0))
     found, scores = boxes_of(probability, 0.1)
     assert found[:, :2].tolist() == [[0, 0], [0, 4], [4, 1]]
     assert len(scores) == 3

@@ -21,7 +21,7 @@ def scores_at(**peaks: float) -> np.ndarray:
 def test_all_thresholds_at_once_are_each_one_by_itself() -> None:
     rng = np.random.default_rng(0)
     probability = rng.random((16, 16)).astype(np.float16)
-    probability.ravel()[: len(GRID)] = GRID  # those that lie on a threshold count
+    probability.ravel()[: len(GRID)] = GRID  # rounded to either side of their thresholds
     reference = rng.random((16, 16)) < 0.3
     found = dice_at_grid(stored_counts(probability), stored_counts(probability[reference]))
     for threshold, dice in zip(GRID, found, strict=True):

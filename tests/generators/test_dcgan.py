@@ -184,12 +184,14 @@ def test_few_crops_make_it_unconditional_and_it_says_so() -> None:
     assert not any("embedding" in name for name in weights(generator))
 
 
-def test_it_learns_round_masks_of_the_size_asked_for() -> None:
-    budget = replace(SETTINGS.budget, steps=80, log_every=80)
-    generator = Dcgan(replace(SETTINGS, width=8, learning_rate=5e-3, budget=budget))
+@pytest.mark.learning
+def test_it_learns_masks_of_the_size_asked_for() -> None:
+    """Mean sizes of four draws: the noise of one would hide what the condition does."""
+    budget = replace(SETTINGS.budget, steps=150, log_every=150, sheet_every=150)
+    generator = Dcgan(replace(SETTINGS, width=8, learning_rate=3e-3, budget=budget))
     generator.fit(SMALL, circumstances())
-    areas = (generator.sample(SMALL, seed=0).mask >= 0.5).sum((1, 2))
-    assert np.corrcoef(areas, SMALL.mask.sum((1, 2)))[0, 1] > 0.5
+    areas = [(generator.sample(SMALL, seed=k).mask >= 0.5).sum((1, 2)) for k in range(4)]
+    assert np.corrcoef(np.mean(areas, axis=0), SMALL.mask.sum((1, 2)))[0, 1] > 0.6
 
 
 def test_sheets_are_drawn_when_they_are_due(tmp_path: Path) -> None:
@@ -211,6 +213,7 @@ def test_samples_that_are_all_alike_are_named(monkeypatch: pytest.MonkeyPatch) -
     assert "collapse: samples are alike (below " in history[-1]["note"]
 
 
+@pytest.mark.learning
 def test_a_discriminator_that_wins_for_long_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     # A drawer that never learns is soon told from real crops.
     monkeypatch.setattr(dcgan._Learner, "_teach_drawer", lambda *_: {})
@@ -220,7 +223,7 @@ def test_a_discriminator_that_wins_for_long_is_named(monkeypatch: pytest.MonkeyP
         flips=False,
         learning_rate=0.01,
         collapse=CollapseSettings(silent_steps=10),
-        budget=replace(SETTINGS.budget, steps=40, log_every=10),
+        budget=replace(SETTINGS.budget, steps=120, log_every=10),
     )
     history = Dcgan(settings).fit(SMALL, circumstances())
     assert settings.smoothing == 0.1

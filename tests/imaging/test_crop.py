@@ -63,7 +63,8 @@ def test_size_and_aspect_in_mm_survive_any_spacing(row_mm, col_mm, radius_mm, as
     for axis, native_mm in ((1, row_mm), (0, col_mm)):
         extent = np.count_nonzero(crop.mask.any(axis)) * crop.spacing_mm[0]
         native = np.count_nonzero(mask.any(axis)) * native_mm
-        assert abs(extent - native) <= 0.75 + native_mm
+        # A pixel of either grid at the tips, and half of one of the crop where they are thin.
+        assert abs(extent - native) <= 1.5 * 0.75 + native_mm
 
 
 def test_anti_aliasing_leaves_no_trace_of_a_pattern_finer_than_its_pixels():

@@ -73,10 +73,11 @@ def test_every_weight_gets_a_gradient(settings: PresenceSettings) -> None:
     assert not missing
 
 
+@pytest.mark.learning
 def test_it_learns_which_slices_have_a_nodule() -> None:
     network, batch = classifier(), slices(16)
     optimiser = torch.optim.AdamW(network.parameters(), 1e-2)
-    for _ in range(40):
+    for _ in range(80):
         optimiser.zero_grad()
         network.loss(batch).backward()
         optimiser.step()

@@ -164,10 +164,11 @@ def test_without_validation_nodules_the_threshold_is_one_half(folder: Path) -> N
 
 
 def written(folder: Path, validation: float, test: list[Images]) -> Path:
-    """A validation slice that the network outlines from ``validation`` on, and test slices."""
+    """A validation slice that is outlined right from ``validation`` on, and test slices."""
     nodule, probability = np.zeros((2, 8, 8))
     nodule[2:5, 2:5] = 1
-    probability[1:6, 1:6], probability[2:5, 2:5] = validation - 0.05, validation
+    # A little more than each: what is stored may be rounded down.
+    probability[1:6, 1:6], probability[2:5, 2:5] = validation - 0.04, validation + 0.01
     images = [(nodule.astype(np.uint8), probability), *test]
     names = [f"p{i}" for i in range(len(images))]
     keys = write_predictions(folder, images, names)

@@ -172,6 +172,7 @@ def test_the_model_gives_those_probabilities(cohort: Cohort, trained: Path) -> N
     assert probability.item() == pytest.approx(found[row["key"]], abs=1e-5)
 
 
+@pytest.mark.learning
 def test_it_finds_blobs(own_cohort: Cohort, tmp_path: Path) -> None:
     how = replace(TRAINING, steps=80, validate_every=20)
     run(**arguments(own_cohort, tmp_path, settings=replace(SETTINGS, training=how)))

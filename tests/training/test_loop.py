@@ -160,11 +160,27 @@ def test_what_is_validated_and_kept_is_the_average(train: Callable[..., Fit]) ->
     assert torch.equal(fitted.module.state_dict()[buffer], seen[-1][buffer])
 
 
-def test_bf16_learns_and_weights_stay_32_bit(train: Callable[..., Fit]) -> None:
+@pytest.mark.learning
+def test_bf16_learns_and_weights_stay_32_bit(
+    train: Callable[..., Fit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers work in bfloat16 in training too, not only where the loop validates."""
+    seen: set[torch.dtype] = set()
+    loss = Small.loss
+
+    def looked_at(self: Small, batch: Batch) -> Tensor:
+        if self.training:
+            seen.add(self.layers[0](batch.image).dtype)
+        return loss(self, batch)
+
+    monkeypatch.setattr(Small, "loss", looked_at)
     fitted = train(replace(TEN, steps=40, precision="bf16-mixed", validate_every=20))
+    assert seen == {torch.bfloat16}
     full = train(replace(TEN, steps=40, validate_every=20), identity="full")
-    assert fitted.history[-1].train_loss == pytest.approx(full.history[-1].train_loss, rel=0.05)
-    assert fitted.history != full.history
+    losses = [[row.train_loss for row in fit.history] for fit in (fitted, full)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+    assert losses[0] != losses[1]
+    assert all(second < 0.9 * first for first, second in losses)
     assert {value.dtype for value in fitted.module.parameters()} == {torch.float32}
 
 

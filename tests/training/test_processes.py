@@ -46,7 +46,9 @@ def start(what: str, folder: Path, cohort: Cohort) -> subprocess.Popen[str]:
 
 
 def environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    # The instruction sets too: equal bits are promised on one processor only.
+    chosen = ("PATH", "HOME", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR")
+    kept = {name: os.environ[name] for name in chosen if name in os.environ}
     return {**kept, "PYTHONPATH": ":".join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
 
 

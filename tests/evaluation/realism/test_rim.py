@@ -46,6 +46,7 @@ def judge(real: Rings, inserted: Rings) -> RimResult:
     )
 
 
+@pytest.mark.learning
 def test_alike_rims_cannot_be_told() -> None:
     found = judge(rings(0), rings(1, name="h"))
     assert found.interval.low <= found.auc <= found.interval.high
@@ -53,6 +54,7 @@ def test_alike_rims_cannot_be_told() -> None:
     assert found.interval.low < 0.5 < found.interval.high
 
 
+@pytest.mark.learning
 def test_a_bright_ring_is_seen() -> None:
     found = judge(rings(0), rings(1, rim_hu=60, name="h"))
     assert found.auc > 0.95
@@ -141,6 +143,7 @@ def test_auc_counts_pairs_and_ties_by_half() -> None:
     np.testing.assert_allclose(auc_of(scores, labels), [3.5 / 4, 0.5, np.nan])
 
 
+@pytest.mark.learning
 def test_logistic_regression_is_at_the_optimum() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(0, 1, (80, 3))

@@ -49,11 +49,24 @@ class Distances:
     asd_mm: float = float("nan")
 
 
-def predicted_mask(probability: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
-    """Where a probability map says nodule: the one place where a threshold is applied.
+def reaches(probability: NDArray[Any], threshold: ArrayLike) -> NDArray[np.bool_]:
+    """Compare probabilities with a threshold: the one place where that is done.
 
-    Probabilities are stored as float16. The threshold is rounded alike, or a stored 0.1 would lie
-    below a threshold of 0.1.
+    Probabilities are stored as float16. numpy would round a threshold alike and let a stored
+    0.09998 pass 0.1, so both sides are float32, as the networks compute.
+
+    Args:
+        probability: 0 to 1, as stored or as a wider type.
+        threshold: a probability counts from this value on.
+
+    Returns:
+        bool, of the shape of both.
+    """
+    return np.asarray(probability, np.float32) >= np.asarray(threshold, np.float32)
+
+
+def predicted_mask(probability: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
+    """Mark where a probability map says nodule, compared as in :func:`reaches`.
 
     Args:
         probability: (H, W), 0 to 1, as stored or as a wider type.
@@ -62,7 +75,7 @@ def predicted_mask(probability: NDArray[Any], threshold: float) -> NDArray[np.bo
     Returns:
         (H, W) bool.
     """
-    return np.asarray(probability >= np.float16(threshold))
+    return reaches(probability, threshold)
 
 
 def stored_counts(probability: NDArray[np.float16]) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lungaug.evaluation.counts import STORED
+from lungaug.evaluation.counts import STORED, reaches
 
 # Fixed and coarse: a handful of validation patients cannot tell neighbouring values apart.
 GRID = tuple(k / 20 for k in range(1, 20))
@@ -54,5 +54,6 @@ def choose_threshold(dice: ArrayLike, patients: ArrayLike) -> float:
 
 def _at_least(counts: NDArray[np.int64]) -> NDArray[Any]:
     """(len(GRID),) pixels from each threshold on, of ``stored_counts``."""
-    first = np.searchsorted(STORED, np.asarray(GRID, np.float16))
+    # STORED ascends: the first that reaches a threshold is as many places on as do not reach it.
+    first = np.count_nonzero(~reaches(STORED, np.asarray(GRID)[:, None]), axis=1)
     return counts[::-1].cumsum()[::-1][first]

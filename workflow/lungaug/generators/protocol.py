@@ -61,7 +61,7 @@ class Samples:
 
 
 class Generator(Protocol):
-    """A generator of nodule crops; equal seeds give equal bytes on the CPU.
+    """A generator of nodule crops; equal seeds give equal bytes on one CPU.
 
     What is drawn is drawn on the CPU, so that it is the same on every device.
     """

@@ -74,7 +74,7 @@ class Settings:
         20, "rounds after which fewer nodules than wanted are enough", minimum=1
     )
     torch_threads: int = setting(
-        1, "threads; samples repeat to the bit at the same number", minimum=1
+        1, "threads; samples repeat to the bit at the same number on one processor", minimum=1
     )
     quality: QualitySettings = setting(QualitySettings, "which masks are rejected")
     diameter_factor: float = setting(

@@ -45,7 +45,9 @@ class Settings:
 
     seed: int = setting(0, "seed of everything that is drawn", minimum=0)
     torch_threads: int = setting(
-        1, "threads of one fit; results repeat to the bit at the same number", minimum=1
+        1,
+        "threads of one fit; results repeat to the bit at the same number on one processor",
+        minimum=1,
     )
     vqvae: VqvaeSettings = setting(VqvaeSettings, "codes, and a prior over them")
     dcgan: DcganSettings = setting(DcganSettings, "two networks that compete")

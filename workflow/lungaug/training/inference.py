@@ -82,7 +82,7 @@ def slice_dice(probability: Tensor, nodule: Tensor) -> Tensor:
     Returns:
         (N,).
     """
-    predicted, reference = probability >= THRESHOLD, nodule > 0
+    predicted, reference = probability.float() >= THRESHOLD, nodule > 0
     both = (predicted & reference).sum((1, 2, 3))
     n_reference = reference.sum((1, 2, 3))
     dice = 2 * both / (n_reference + predicted.sum((1, 2, 3)))

@@ -157,7 +157,9 @@ class _Loop:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.progress.step, self.n_steps, self.settings)
         self.optimiser.zero_grad()
-        loss = self.module.loss(batch)
+        # Fabric's wrapper sets the precision for `forward` and for several processes only.
+        with self.fabric.autocast():
+            loss = self.module.loss(batch)
         self._note(loss.detach())
         self.fabric.backward(loss)
         if self.settings.clip_norm is not None:

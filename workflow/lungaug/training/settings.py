@@ -82,7 +82,9 @@ class TrainingSettings:
     )
     validate_every: int = setting(100, "steps between validations", minimum=1)
     torch_threads: int = setting(
-        1, "threads of one training; results repeat to the bit at the same number", minimum=1
+        1,
+        "threads of one training; results repeat to the bit at the same number on one processor",
+        minimum=1,
     )
     devices: int = setting(
         1,

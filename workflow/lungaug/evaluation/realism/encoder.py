@@ -104,7 +104,7 @@ def _in_batches(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums in one order, whatever the number of cores: the same bytes everywhere."""
+    """Sums in one order, whatever the number of cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
