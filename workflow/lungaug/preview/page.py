@@ -87,7 +87,7 @@ def render(setup: Setup, seen: Seen, roles: Roles, most: int) -> str:
         general=[worded(text, names, seen.private) for text in _general(seen, people)],
         patients=_patients_table(people, seen.has_key),
         matched=_matched(masks),
-        unmatched=_grouped(((row["how"], row["mask"]) for row in masks if not row["image"])),
+        unmatched=_grouped((row["how"], row["mask"]) for row in masks if not row["image"]),
         help=f"{HELP[0].upper()}{HELP[1:]}.",
         left_out=of_text(
             ["PatientID", "why"], [[p.name, p.left_out] for p in people if p.left_out]

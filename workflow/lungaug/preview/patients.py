@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -144,7 +145,7 @@ def _spacing(series: PlannedSeries) -> str:
     if len(pixels) > 1:
         plane = "several"
     z = sorted(image.z_mm for image in series.slices if not math.isnan(image.z_mm))
-    steps = sorted(b - a for a, b in zip(z, z[1:], strict=False))
+    steps = sorted(b - a for a, b in itertools.pairwise(z))
     return f"{plane} x {steps[len(steps) // 2]:.4g}" if steps else plane
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lungaug import configuration, grid
-from lungaug.census import Found
 from lungaug.errors import InputError, LungaugError
 from lungaug.insertion.hosts import HostSettings
 from lungaug.ledger import SeenLedger

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 
 from lungaug import roster
 from lungaug.census import Found, find_patients
-from lungaug.errors import FileFormatError, InputError, LungaugError
+from lungaug.errors import FileFormatError, InputError
 from lungaug.insertion.hosts import HostSettings
 from lungaug.preview.setup import Setup
 from lungaug.preview.strips import Picture, strip
