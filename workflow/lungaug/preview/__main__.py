@@ -16,8 +16,9 @@ from types import FrameType
 
 from lungaug.errors import LungaugError, SettingError
 from lungaug.preview import page, setup
+from lungaug.preview.batches import heard
 from lungaug.preview.roles import Roles, assign, hosts
-from lungaug.preview.stages import Seen, heard, look
+from lungaug.preview.stages import Seen, look
 from lungaug.preview.words import worded
 
 PATIENTS = 40
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         configured = setup.read(options.configfile)
         output = options.output or Path(f"preview-{configured.cohort}.html")
         page.check_output(output)
-        seen, roles = _made(configured, output, options.patients)
+        seen, roles = _made(configured, output, options.patients, options.cores)
     except SettingError as error:
         for line in str(error).splitlines():
             _say(f"config: {line}")
@@ -57,21 +58,29 @@ def parser() -> argparse.ArgumentParser:
         "--patients", type=_number, default=PATIENTS, metavar="N",
         help=f"patients whose slices are shown, those with warnings first; default: {PATIENTS}",
     )  # fmt: skip
+    built.add_argument(
+        "--cores", type=_cores, default=1, metavar="N",
+        help="processes that read pixels, a batch each; default: 1",
+    )  # fmt: skip
     return built
 
 
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"got {text!r}; accepted: a number of at least 0")
+def _number(text: str, least: int = 0) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"got {text!r}; accepted: a number of at least {least}")
     return int(text)
 
 
-def _made(configured: setup.Setup, output: Path, n_strips: int) -> tuple[Seen, Roles]:
+def _cores(text: str) -> int:
+    return _number(text, 1)
+
+
+def _made(configured: setup.Setup, output: Path, n_strips: int, cores: int) -> tuple[Seen, Roles]:
     """Look at the data and write the page; nothing of the temporary folder stays."""
     before = signal.signal(signal.SIGTERM, _end)
     try:
         with tempfile.TemporaryDirectory(prefix="lungaug-preview-") as folder:
-            seen = look(configured, Path(folder), n_strips, hosts(configured), _say)
+            seen = look(configured, Path(folder), n_strips, hosts(configured), _say, cores)
             with heard(seen.warnings):
                 roles = assign(configured, seen) if seen.usable else Roles()
             for text in seen.refusals if not seen.usable else ():

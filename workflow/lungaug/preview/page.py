@@ -133,8 +133,8 @@ def _general(seen: Seen, people: Sequence[Patient]) -> list[str]:
 
 def _patients_table(people: Sequence[Patient], has_key: bool) -> Table:
     columns = [
-        "PatientID", "class", "from", "series / slices", "mm (row x column x slice)", "matched",
-        "nodules", "largest, mm", "with lungs", "role, not final", "warnings",
+        "PatientID", "class", "from", "series / slices", "spacing, mm", "matched",
+        "nodules", "mm", "with lungs", "role", "warnings",
     ]  # fmt: skip
     rows = []
     for one in people:

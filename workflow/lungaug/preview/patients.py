@@ -154,4 +154,4 @@ def _size(value: float) -> float:
 
 
 def _mm(value: float) -> str:
-    return "?" if math.isnan(value) else f"{value:.1f}"
+    return "n/a" if math.isnan(value) else f"{value:.1f}"

@@ -79,6 +79,12 @@ class Setup:
         text = configuration.stage_settings(self.config, self.schema, name, **extra)
         return from_mapping(settings, json.loads(text), where=name)
 
+    def source_stage(self, settings: type[T], name: str, **extra: Any) -> T:
+        """The settings that the workflow runs scan or ingest with."""
+        own = self.config["ingest"]
+        shared = {key: own[key] for key in ("on_bad_input", "unannotated")}
+        return self.stage(settings, name, **{"kind": self.kind, **shared, **extra})
+
     def other_root(self) -> str:
         """Why a run would refuse the source folder as another cohort's, '' if it would not."""
         if self.is_phantom:

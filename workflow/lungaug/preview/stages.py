@@ -1,31 +1,29 @@
-"""Run scan, ingest and preprocess in a temporary folder, and keep what they find."""
+"""Run the first stages in a temporary folder, and keep what they find."""
 
 from __future__ import annotations
 
-import csv
-import logging
+import multiprocessing
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
 from lungaug import roster
-from lungaug.census import Found, find_patients
+from lungaug.census import Found
 from lungaug.errors import FileFormatError, InputError
 from lungaug.insertion.hosts import HostSettings
+from lungaug.preview.batches import Batch, Job, Rows, heard, look_at, read_rows
 from lungaug.preview.setup import Setup
-from lungaug.preview.strips import Picture, strip
+from lungaug.preview.strips import Picture
 from lungaug.preview.words import counted
 from lungaug.sources.plan import PatientPlan
-from lungaug.stages import check_cohort, ingest, phantom, preprocess, scan
+from lungaug.stages import phantom, scan
 from lungaug.stages.split import reasons_to_leave_out
-from lungaug.store import Provenance, SliceFile
+from lungaug.store import Provenance
 
-Rows = list[dict[str, str]]
 Say = Callable[[str], None]
-T = TypeVar("T")
 
 _INDICES = ("index.tsv", "index_of_masks.tsv")
 
@@ -73,7 +71,14 @@ class Seen:
         return [text.removeprefix(start) for text in self.warnings if text.startswith(start)]
 
 
-def look(setup: Setup, folder: Path, n_strips: int, hosts: HostSettings | None, say: Say) -> Seen:
+def look(
+    setup: Setup,
+    folder: Path,
+    n_strips: int,
+    hosts: HostSettings | None,
+    say: Say,
+    cores: int = 1,
+) -> Seen:
     """Run the stages.
 
     Args:
@@ -82,32 +87,14 @@ def look(setup: Setup, folder: Path, n_strips: int, hosts: HostSettings | None, 
         n_strips: patients of whom pictures are drawn; those with warnings first.
         hosts: which slices may receive a nodule, None where nothing is inserted.
         say: reports the progress.
+        cores: processes that look at batches.
     """
     work = _Work(setup, folder, n_strips, hosts)
     with heard(work.seen.warnings):
         work.read_headers(say)
-        if work.seen.usable:
-            work.read_pixels(say)
+    if work.seen.usable:
+        work.read_pixels(say, cores)
     return work.seen
-
-
-def read_rows(path: Path) -> Rows:
-    """Read a table whose names may be no UTF-8."""
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
-
-
-@contextmanager
-def heard(warnings: list[str]) -> Iterator[None]:
-    """Collect the stages' warnings instead of printing them: they hold pseudonyms."""
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: warnings.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("lungaug")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
 
 
 class _Work:
@@ -142,10 +129,10 @@ class _Work:
             say("phantom: drawing the patients")
             self._draw_phantom()
         say("scan: reading headers")
-        settings = self._settings(scan.Settings, "scan")
+        settings = self.setup.source_stage(scan.Settings, "scan")
         self.seen.usable = self._scanned(settings)
         if not self.seen.usable and settings.on_bad_input == "stop":
-            skipping = self._settings(scan.Settings, "scan", on_bad_input="skip")
+            skipping = self.setup.source_stage(scan.Settings, "scan", on_bad_input="skip")
             self.seen.usable = self._scanned(skipping)
         if self.seen.usable:
             self.seen.cohort = read_rows(self.cohort)
@@ -179,54 +166,18 @@ class _Work:
             "root": made / "dicom", "sheet": made / "sheet.tsv", "masks": made / "masks",
         }  # fmt: skip
 
-    def _settings(self, settings: type[T], stage: str, **extra: Any) -> T:
-        """The settings of scan or ingest as the workflow hands them on."""
-        own = self.setup.config["ingest"]
-        shared = {name: own[name] for name in ("on_bad_input", "unannotated")}
-        return self.setup.stage(settings, stage, **{"kind": self.setup.kind, **shared, **extra})
-
     # --- ingest and preprocess
 
-    def read_pixels(self, say: Say) -> None:
-        """Read one batch after the other; the pixels of one at a time are on the disk."""
+    def read_pixels(self, say: Say, cores: int) -> None:
+        """Look at the batches; of each process the pixels of one are on the disk."""
         names = roster.batches(self.cohort)
-        for number, batch in enumerate(names, start=1):
-            patients = sum(row["batch"] == batch for row in self.seen.cohort)
-            said = counted(patients, "patient")
-            say(f"reading pixels: batch {number} of {len(names)}, {said}")
-            self._read_plans(batch)
-            try:
-                self._look_at(batch)
-            except (InputError, FileFormatError) as error:
-                self.seen.refusals.append(str(error))
+        job = Job(self.setup, self.folder, self.source, self.hosts, drawn=self.n_strips > 0)
+        for number, batch in enumerate(_each(job, names, cores), start=1):
+            self._read_plans(names[number - 1])
+            self._keep(batch)
+            say(f"reading pixels: {number} of {counted(len(names), 'batch', 'batches')}")
         if self.setup.config["ingest"]["on_bad_input"] == "stop" and self.seen.rejected:
             self._say_what_stops()
-
-    def _look_at(self, batch: str) -> None:
-        files = {
-            "output": self.folder / f"ingest/{batch}.h5",
-            "rejected": self.folder / f"ingest/{batch}.rejected.tsv",
-            "nodules": self.folder / f"ingest/{batch}.nodules.tsv",
-        }
-        made = self.folder / f"preprocess/{batch}.h5"
-        try:
-            ingest.run(
-                cohort=self.cohort, batch=batch, root=self.source["root"] or Path(),
-                private=self.seen.private, key=self.key, masks=self.source["masks"],
-                settings=self._settings(ingest.Settings, "ingest", on_bad_input="skip"),
-                provenance=Provenance("ingest", "{}", ""), **files,
-            )  # fmt: skip
-            preprocess.run(
-                ingest=files["output"], output=made, skipped=made.with_suffix(".skipped.tsv"),
-                settings=self.setup.stage(preprocess.Settings, "preprocess"),
-                provenance=Provenance("preprocess", "{}", ""),
-            )  # fmt: skip
-            self.seen.rejected += read_rows(files["rejected"])
-            self.seen.nodules += read_rows(files["nodules"])
-            self._keep(made)
-        finally:
-            for path in (files["output"], made):
-                path.unlink(missing_ok=True)
 
     def _read_plans(self, batch: str) -> None:
         path = self.seen.private / "plans" / f"{batch}.jsonl"
@@ -234,16 +185,17 @@ class _Work:
             plan = PatientPlan.from_line(line)
             self.seen.plans[plan.patient] = plan
 
-    def _keep(self, made: Path) -> None:
-        """Keep counts and pictures of a batch, before its pixels go."""
-        found = find_patients([made])
-        self.seen.found |= found
-        self.seen.hosts |= check_cohort.count_hosts([made], self.hosts)
-        if self.n_strips:
-            with SliceFile(made) as file:
-                self.seen.strips |= {patient: strip(file, patient) for patient in found}
+    def _keep(self, batch: Batch) -> None:
+        seen = self.seen
+        seen.found |= batch.found
+        seen.hosts |= batch.hosts
+        seen.nodules += batch.nodules
+        seen.rejected += batch.rejected
+        seen.warnings += batch.warnings
+        seen.refusals += batch.refusals
+        seen.strips |= batch.strips
         for patient in self._in_order()[self.n_strips :]:
-            del self.seen.strips[patient]
+            del seen.strips[patient]
 
     def _in_order(self) -> list[str]:
         """The patients with pictures: first those with warnings, then those with nodules."""
@@ -264,6 +216,16 @@ class _Work:
                 f"ingest: {who} files that cannot be used (see: left out); repair or remove them, "
                 "or set ingest.on_bad_input: skip (now stop), which leaves these patients out"
             )
+
+
+def _each(job: Job, names: Sequence[str], cores: int) -> Iterator[Batch]:
+    if cores == 1 or len(names) == 1:
+        yield from map(partial(look_at, job), names)
+        return
+    # A fork would copy locks that threads of the libraries hold.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(cores, len(names)), context) as pool:
+        yield from pool.map(partial(look_at, job), names)
 
 
 def _is_no_hu(row: Mapping[str, str]) -> bool:

@@ -18,7 +18,7 @@ from lungaug.store import SliceFile, Stack
 
 MOST = 6
 """Slices of a patient."""
-SIDE = 208
+SIDE = 196
 """Longer side of a picture in pixels."""
 _VIEW = ContrastSettings(low_hu=-1200, high_hu=300, equalise=False)
 _GREYS = 64  # the eye sees no more, and the page is half as large
@@ -99,12 +99,12 @@ def _picture(file: SliceFile, one: _Slice) -> Picture:
 def draw(
     hu: NDArray[np.int16], nodule: NDArray[np.bool_], lung: NDArray[np.bool_], side: int = SIDE
 ) -> NDArray[np.uint8]:
-    """Draw a slice in a lung window, its longer side about ``side`` pixels.
+    """Draw a slice in a lung window, its longer side ``side`` pixels.
 
     Args:
         hu: (H, W), HU.
         nodule, lung: (H, W) masks.
-        side: pixels; small images are enlarged by a whole number.
+        side: pixels.
 
     Returns:
         (h, w, 3) RGB: the lungs outlined inside, the nodules around, so that small ones stay seen.
@@ -123,13 +123,9 @@ def draw(
 
 def _sized(image: NDArray[np.float32], side: int) -> NDArray[Any]:
     factor = side / max(image.shape)
-    if factor >= 2:
-        whole = int(factor)
-        return np.repeat(np.repeat(image, whole, axis=0), whole, axis=1)
-    if factor >= 1:
-        return image
     shape = [max(1, round(length * factor)) for length in image.shape]
-    return np.asarray(cv2.resize(image, (shape[1], shape[0]), interpolation=cv2.INTER_AREA))
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST
+    return np.asarray(cv2.resize(image, (shape[1], shape[0]), interpolation=how))
 
 
 def _rgb(colour: str) -> tuple[int, ...]:
