@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := run
-.PHONY: run status adopt real test test-portable test-slow lint bench schema pictures lock clean
+.PHONY: run preview status adopt real test test-portable test-slow lint bench schema pictures lock clean
 
 BIN := .venv/bin
 RUN := PATH="$$PWD/$(BIN):$$PATH"
@@ -22,6 +22,10 @@ run: $(INSTALLED)  ## the workflow on config.yaml
 status: $(INSTALLED)  ## what a run would do and why (CONFIG=mine.yaml for one of your own)
 	$(OF_CONFIG)
 	$(RUN) python -m lungaug.status "$${files[@]}"
+
+preview: $(INSTALLED)  ## look at the data before anybody gets a role (CONFIG=mine.yaml): a private page
+	$(OF_CONFIG)
+	$(RUN) python -m lungaug.preview "$${files[@]}"
 
 adopt: $(INSTALLED)  ## results from elsewhere: take what matches, run what does not (CONFIG=…)
 	$(RUN)

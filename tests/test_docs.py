@@ -21,7 +21,7 @@ PAGES = {
     for path in [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 }
 MAKEFILE = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
-FOREIGN = {"export", "mkdir", "pytest", "tests/slurm/cluster"}
+FOREIGN = {"export", "mkdir", "mv", "pytest", "tests/slurm/cluster"}
 """Commands that are not run here: of the system, and those that `make test-slow` runs."""
 
 
@@ -86,7 +86,7 @@ def test_every_target_of_make_exists() -> None:
         _, words = words_of(command)
         if words[0] == "make":
             named |= {word for word in words[1:] if "=" not in word}
-    assert {"test", "lint", "status", "adopt"} <= named
+    assert {"test", "lint", "preview", "status", "adopt"} <= named
     for target in named:
         assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
 

@@ -39,6 +39,8 @@ def clone(tmp_path: Path) -> Path:
         (["status"], "<-m><lungaug.status>"),
         (["status", "CONFIG=a 'b$$c;ü.yaml"], "<-m><lungaug.status><--configfile><a 'b$c;ü.yaml>"),
         (["status", "CONFIG=x.yaml y.yaml"], "<-m><lungaug.status><--configfile><x.yaml><y.yaml>"),
+        (["preview"], "<-m><lungaug.preview>"),
+        (["preview", "CONFIG=x.yaml"], "<-m><lungaug.preview><--configfile><x.yaml>"),
         (["adopt", "CONFIG=x.yaml"], "<--configfile><x.yaml>"),
         (["run"], "<>"),
     ],

@@ -30,6 +30,7 @@ __all__ = [
     "fill_defaults",
     "load_schema",
     "merged",
+    "needs_of_cohort",
     "stage_settings",
 ]
 
@@ -113,6 +114,24 @@ def stage_settings(
     section.update({name: config[name] for name in shared})
     section.update(extra)
     return json.dumps(section, sort_keys=True, separators=(",", ":"))
+
+
+def needs_of_cohort(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides whether there is enough to train, validate and test: for check_cohort.
+
+    Args:
+        config: a checked configuration.
+        schema: its schema.
+    """
+    inserted = any(arm.generators for arm in all_arms(config, schema))
+    return {
+        "select": {name: config["select"][name] for name in ("train", "evaluate")},
+        "hosts": config["insert"]["hosts"] if inserted else None,
+        "min_diameter_mm": config["rois"]["min_diameter_mm"] if inserted else None,
+        "presence": config["presence"],
+        "unannotated": config["ingest"]["unannotated"],
+        "assumed_spacing_mm": config["ingest"]["assumed_spacing_mm"],
+    }
 
 
 def _expanded(value: Any, where: str, faults: list[Fault]) -> Any:

@@ -65,6 +65,23 @@ class Ledger:
             write_rows(self.path, _COLUMNS, map(asdict, merged.values()))
 
 
+class SeenLedger(Ledger):
+    """The ledger as it is, neither locked nor written: for a division that nobody is bound by.
+
+    Args:
+        path: None where there is no ledger.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        if path is None:
+            self.path, self._entries = Path(), {}
+        else:
+            super().__init__(path)
+
+    def append(self, entries: Iterable[Entry]) -> None:
+        """Forget the rows."""
+
+
 @contextlib.contextmanager
 def locked_ledger(path: Path) -> Iterator[Ledger]:
     """The ledger, held against other runs until the block ends: no run overwrites another's rows.

@@ -260,14 +260,7 @@ def splits_of(folds):
 
 def check_settings():
     """What of the configuration decides whether there is enough to train, validate and test."""
-    needs = {
-        "select": {name: CONFIG["select"][name] for name in ("train", "evaluate")},
-        "hosts": CONFIG["insert"]["hosts"] if GENERATORS else None,
-        "min_diameter_mm": CONFIG["rois"]["min_diameter_mm"] if GENERATORS else None,
-        "presence": CONFIG["presence"],
-        "unannotated": CONFIG["ingest"]["unannotated"],
-        "assumed_spacing_mm": CONFIG["ingest"]["assumed_spacing_mm"],
-    }
+    needs = configuration.needs_of_cohort(CONFIG, SCHEMA)
     return settings("check_cohort", **needs)
 
 
