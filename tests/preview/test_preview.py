@@ -17,11 +17,12 @@ import yaml
 from numpy.typing import NDArray
 
 from dicom_files import ct_dataset, uid, write
-from dicom_source import write_png
+from dicom_source import write_png, write_xml
 from lungaug.cohort import Pseudonyms, load_or_create_key
 from lungaug.ledger import Entry, locked_ledger
 from lungaug.preview import page, words
 from lungaug.preview.__main__ import main
+from mendeley_files import write_published_frames
 
 SHAPE = (64, 64)
 BOX = [(row, column) for row in range(30, 35) for column in range(15, 20)]
@@ -374,3 +375,29 @@ def test_two_processes_see_what_one_sees(working: Working) -> None:
 def test_what_cannot_be_shown_is_spelled(name: str, text: str) -> None:
     assert words.shown(name) == text
     words.shown(name).encode()
+
+
+def test_the_published_tables_are_looked_at_too(working: Working) -> None:
+    write_published_frames(working.root, 24, 12)
+    working.configure(
+        source={"kind": "mendeley"}, split={"mode": "fixed"}, ingest={"assumed_spacing_mm": 0.7}
+    )
+    assert working.look("--patients", "3") == 0
+    rows = working.rows("Patients")
+    assert {row["from"] for row in rows.values()} == {"published tables"}
+    assert "test" in {row["role"] for row in rows.values()}
+    assert working.page.count('<h3 class="person">') == 3
+    assert f"--patients {len(rows)} shows all" in working.page
+
+
+def test_outlines_of_readers_are_counted(working: Working) -> None:
+    for number, name in enumerate(("A", "B", "C"), start=1):
+        write_patient(working.root, name, number, marked=())
+    write_xml(working.root / "xml/1.xml", uid(1), [uid(1, 2), uid(1, 3)])
+    write_xml(working.root / "xml/9.xml", uid(9), [uid(9, 1)])
+    working.configure(source={"kind": "lidc"})
+    assert working.look() == 0
+    rows = working.rows("Patients")
+    assert (rows["A"]["from"], rows["A"]["matched"], rows["A"]["nodules"]) == ("XML", "1 XML", "1")
+    assert rows["B"]["class"] == "unknown"
+    assert "xml/9.xml" in working.page.split("They fit nothing")[1].split("Left out")[0]
