@@ -249,6 +249,17 @@ def test_a_ledger_without_its_key_is_not_guessed_at(working: Working, tmp_path: 
     assert "<img" not in working.page
 
 
+def test_a_file_that_holds_no_key_is_named(
+    working: Working, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_patient(working.root, "A", 1)
+    (working.folder / "private/mine").mkdir(parents=True)
+    (working.folder / "private/mine/key").write_text("no key")
+    assert working.look() == 1
+    assert "private/mine/key: no key; accepted:" in capsys.readouterr().err
+    assert not (working.folder / "preview-mine.html").exists()
+
+
 HOSTILE = '<script>alert(1)</script>&"'
 
 
