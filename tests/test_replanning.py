@@ -73,3 +73,42 @@ def test_what_a_killed_run_left_behind_a_checkpoint_is_made_again(tmp_path: Path
     assert done.status == 0, done.output
     assert done.jobs["train"] == 1
     assert run(tmp_path, "1 c").jobs == {}
+
+
+# A training waits for a check and reads a table; both can be stale at once.
+WAITING = """
+import sys
+sys.path.insert(0, {library!r})
+from snakemake.dag import DAG
+from lungaug import replanning
+DAG.update_needrun = replanning.afresh(DAG.update_needrun)
+
+rule all:
+    input: "scores"
+
+rule check:
+    output: "checked"
+    params: tree=open("tree").read()
+    shell: "cut -c 1 tree > {{output}}"
+
+rule train:
+    input: checked=ancient("checked")
+    output: "model"
+    params: tree=open("tree").read()[2]
+    shell: "cut -c 3 tree > {{output}}"
+
+rule evaluate:
+    input: "model"
+    output: "scores"
+    shell: "cp {{input}} {{output}}"
+"""
+
+
+def test_a_job_that_only_waits_runs_for_its_own_reason(tmp_path: Path) -> None:
+    """Snakemake alone runs the check, forgets the training, and has it run by the next call."""
+    text = WAITING.format(library=str(REPOSITORY / "workflow"))
+    (tmp_path / "Snakefile").write_text(text, encoding="utf-8")
+    runs = [run(tmp_path, tree) for tree in ("1 a", "2 b", "3 b", "3 b")]
+    assert [done.status for done in runs] == [0] * 4, runs
+    everything = {"check": 1, "train": 1, "evaluate": 1}
+    assert [done.jobs for done in runs] == [everything, everything, {"check": 1}, {}]

@@ -20,6 +20,7 @@ from lungaug.evaluation.layout import (
     score_cell,
     threshold_words,
     trainings_of,
+    unchosen_folds,
 )
 from lungaug.evaluation.scores import comparison_table, patient_scores, score_table
 from scored_slices import QUICK, classes_of, rows_of, two_arms
@@ -109,6 +110,22 @@ def test_the_caption_says_who_chose_the_threshold() -> None:
     assert threshold_words(0.4) in text
     assert "from probability 0.4 on, fixed beforehand" in text
     assert "No tested lesion of class LR4B" in text
+
+
+def test_a_threshold_that_nothing_chose_is_said_so() -> None:
+    dice = {"p0": [0.5]}
+    how = {"cv0": ("validation", 0.3), "cv1": ("default", 0.5)}
+    rows = [
+        rows_of({f"{fold}p": dice["p0"]}, fold=fold, threshold_by=by, threshold=threshold)
+        for fold, (by, threshold) in how.items()
+    ]
+    table = pd.concat(rows, ignore_index=True)
+    assert unchosen_folds(table) == ("cv1",)
+    main = main_from(table, classes_of(["cv0p", "cv1p"]), {"LR2": 2})
+    assert main["threshold"].to_list() == ["0.3 to 0.5 (some by default)"]
+    text = caption({"LR2": 2}, View(unchosen=("cv1",)), [])
+    assert "In fold cv1 no validation slice has a nodule: the threshold there is 0.5" in text
+    assert "Each training's threshold was chosen" not in text
 
 
 def test_the_caption_says_where_patients_are_guessed() -> None:

@@ -160,7 +160,9 @@ def test_nothing_predicted_is_flagged(folder: Path) -> None:
 
 
 def test_without_validation_nodules_the_threshold_is_one_half(folder: Path) -> None:
-    assert set(run(folder, threshold=None)["threshold"]) == {0.5}
+    found = run(folder, threshold=None)
+    assert set(found["threshold"]) == {0.5}
+    assert set(found["threshold_by"]) == {"default"}
 
 
 def written(folder: Path, validation: float, test: list[Images]) -> Path:
@@ -191,13 +193,16 @@ def test_the_threshold_is_chosen_on_validation_and_on_nothing_else(
     for test in tests:
         found = run(written(tmp_path, best, test), threshold=None)
         assert set(found["threshold"]) == {best}
+        assert set(found["threshold_by"]) == {"validation"}
         validation = found[found["role"] == "validation"]
         assert list(validation["dice_standard"]) == [1]
 
 
 def test_a_given_threshold_is_not_chosen(tmp_path: Path) -> None:
     folder = written(tmp_path, 0.3, [])
-    assert set(run(folder, threshold=0.42)["threshold"]) == {0.42}
+    found = run(folder, threshold=0.42)
+    assert set(found["threshold"]) == {0.42}
+    assert set(found["threshold_by"]) == {"setting"}
 
 
 def test_a_slice_without_a_role_is_an_error(folder: Path) -> None:

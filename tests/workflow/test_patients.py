@@ -49,7 +49,9 @@ def test_changed_ingest_reruns_what_follows_and_then_settles(
     code_of("stages/ingest.py")(copy)
     run = snakemake(copy, *EARLY)
     assert run.status == 0, run.output
-    assert run.jobs == Counter(ingest=3, preprocess=3, split=1, select=1, metalung=1)
+    assert run.jobs == Counter(
+        ingest=3, preprocess=3, split=1, check_cohort=1, select=1, metalung=1
+    )
     assert snakemake(copy, *EARLY).jobs == Counter()
 
 

@@ -47,7 +47,7 @@ TEXT_COLUMNS = frozenset(
     """
     patient series batch digest lung_rads warnings file reason slice nodule kind fold role part
     group key origin host donor check subject outcome detail arm baseline segmenter convention
-    metric
+    metric threshold_by
     """.split()  # noqa: SIM905
 )
 

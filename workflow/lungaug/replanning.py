@@ -4,11 +4,17 @@ Snakemake plans before a checkpoint runs, for the worst case: all that depends o
 run, Snakemake takes back only what reads the checkpoint's file itself; jobs further down keep the
 reason they were planned for, although what it named does not happen. A source file that was merely
 touched would fit every generator again.
+
+And Snakemake asks no job for a reason of its own that follows one which runs, since that is reason
+enough, except where all files between the two are ancient: then it forgets the job, until the next
+run. Such a job is asked here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 Decide = Callable[..., Awaitable[None]]
@@ -28,12 +34,42 @@ def afresh(decide: Decide) -> Decide:
         for job in dag.jobs:
             if not dag.finished(job) and not dag.is_running(job):
                 dag.reason(job).clear()
-        await decide(dag, *arguments, **options)
+        with asking_who_waits(dag):
+            await decide(dag, *arguments, **options)
         # Snakemake looks for what a killed run left unfinished only once, before it knows the jobs
         # behind a checkpoint.
         forced = set(dag.forcefiles)
         await dag.check_incomplete()
         if forced != set(dag.forcefiles):
-            await decide(dag, *arguments, **options)
+            with asking_who_waits(dag):
+                await decide(dag, *arguments, **options)
 
     return decided
+
+
+@contextmanager
+def asking_who_waits(dag: Any) -> Iterator[None]:
+    """Let walks to the jobs that follow end where these only wait: at files that are ancient.
+
+    Snakemake takes the jobs of such a walk for those that have reason enough to run.
+    """
+    walk = dag.bfs
+
+    def bfs(direction: Any, *jobs: Any, **options: Any) -> Iterator[Any]:
+        if direction is not dag.depending:
+            yield from walk(direction, *jobs, **options)
+            return
+        queue, seen = deque(jobs), set(jobs)
+        while queue:
+            job = queue.popleft()
+            yield job
+            for follower, files in direction[job].items():
+                if follower not in seen and not all(file.is_ancient for file in files):
+                    seen.add(follower)
+                    queue.append(follower)
+
+    dag.bfs = bfs
+    try:
+        yield
+    finally:
+        del dag.bfs

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from lungaug.cohort import CLASSES
+from lungaug.evaluation.collect import BY_DEFAULT, FALLBACK
 from lungaug.evaluation.scores import ANY_CONVENTION, BASELINES, TESTED, arm_order
 
 OVERLAP_TITLES = {
@@ -68,6 +69,7 @@ class View:
         level: of the intervals.
         minimum: patients below which there is no interval.
         threshold: of the predicted masks; None where it was chosen on validation patients.
+        unchosen: the folds whose validation slices have no nodule to choose it on.
         pseudo_patients: whether the data name no patients.
         one_training: whether no arm was trained more than once.
     """
@@ -77,6 +79,7 @@ class View:
     level: float = 0.95
     minimum: int = 5
     threshold: float | None = None
+    unchosen: tuple[str, ...] = ()
     pseudo_patients: bool = False
     one_training: bool = False
 
@@ -88,16 +91,32 @@ class Trained:
     seeds: int
     lowest: float
     highest: float
+    by_default: bool = False
 
 
 def trainings_of(metrics: pd.DataFrame) -> dict[tuple[str, str], Trained]:
     """The trainings of each segmenter and arm, read off the rows of ``metrics.tsv``."""
     return {
         (str(segmenter), str(arm)): Trained(
-            part["seed"].nunique(), float(part["threshold"].min()), float(part["threshold"].max())
+            part["seed"].nunique(),
+            float(part["threshold"].min()),
+            float(part["threshold"].max()),
+            bool(_by_default(part).any()),
         )
         for (segmenter, arm), part in metrics.groupby(["segmenter", "arm"])
     }
+
+
+def unchosen_folds(metrics: pd.DataFrame) -> tuple[str, ...]:
+    """The folds whose trainings had no validation nodule to choose a threshold on."""
+    return tuple(sorted(map(str, metrics.loc[_by_default(metrics), "fold"].unique())))
+
+
+def _by_default(metrics: pd.DataFrame) -> pd.Series:
+    """Rows whose threshold nothing has chosen; tables of earlier versions do not say."""
+    if "threshold_by" not in metrics:
+        return pd.Series(False, metrics.index)
+    return metrics["threshold_by"] == BY_DEFAULT
 
 
 def main_table(
@@ -127,6 +146,10 @@ def main_table(
         trained = trainings[segmenter, arm]
         row = {"segmenter": segmenter, "arm": arm, "seeds": str(trained.seeds)}
         row["threshold"] = _range(trained.lowest, trained.highest)
+        if trained.by_default:
+            row["threshold"] += (
+                f" ({'some ' if trained.lowest != trained.highest else ''}by default)"
+            )
         row |= _score_cells(cells.get((segmenter, arm), {}), tested, view.decimals)
         for baseline in BASELINES:
             found = differences.get((segmenter, arm, baseline))
@@ -216,7 +239,8 @@ def caption(tested: Mapping[str, int], view: View, absent: list[str]) -> str:
     counts = ", ".join(f"{name or 'unknown'} {n}" for name, n in sorted(tested.items()))
     text = (
         f"Test patients by class: {counts}. {_CONVENTIONS[view.convention]} "
-        f"{threshold_words(view.threshold)} Dice, IoU, precision, recall and the rate of empty "
+        f"{threshold_words(view.threshold, view.unchosen)} "
+        "Dice, IoU, precision, recall and the rate of empty "
         "predictions are over slices with a nodule; lesion sensitivity is the share of lesions on "
         "slices that are hit (by an IoU of at least evaluate.hit_iou, 0.1 unless set, with the "
         "predicted components that touch it); false positives are components that touch none, on "
@@ -246,8 +270,19 @@ def patient_words(pseudo: bool) -> str:
     return told if pseudo else ""
 
 
-def threshold_words(threshold: float | None) -> str:
-    """Who chose the threshold of the predicted masks."""
+def threshold_words(threshold: float | None, unchosen: Sequence[str] = ()) -> str:
+    """Who chose the threshold of the predicted masks.
+
+    Args:
+        threshold: the setting; None where it is chosen.
+        unchosen: the folds in which there was nothing to choose it on.
+    """
+    if threshold is None and unchosen:
+        return (
+            f"In fold {', '.join(unchosen)} no validation slice has a nodule: the threshold there "
+            f"is {FALLBACK:g}, chosen by nothing; that of other trainings was chosen on their "
+            "validation patients."
+        )
     if threshold is None:
         return "Each training's threshold was chosen on its validation patients."
     return f"A pixel is nodule from probability {threshold:g} on, fixed beforehand."

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lungaug.evaluation.collect import FALLBACK
 from lungaug.evaluation.counts import STORED, reaches
 
 # Fixed and coarse: a handful of validation patients cannot tell neighbouring values apart.
 GRID = tuple(k / 20 for k in range(1, 20))
-FALLBACK = 0.5
 _DECIMALS = 12  # sums of the same Dice in another order are a tie
 
 

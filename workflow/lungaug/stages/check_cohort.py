@@ -19,7 +19,7 @@ from lungaug.settings import setting
 from lungaug.stages.select import Choice
 from lungaug.store import Provenance, SliceFile
 
-COLUMNS = ("fold", "role", "patients", "nodule", "healthy", "unseen", "hosts")
+COLUMNS = ("fold", "role", "patients", "with_nodule", "healthy", "unseen", "hosts")
 
 # Stage rois takes the circle of a nodule's area, here are widths: that of one pixel is smaller.
 _MOST_EQUIVALENT = 2 / math.sqrt(math.pi)
@@ -63,8 +63,9 @@ class Group:
     @property
     def row(self) -> dict[str, object]:
         """The row of the table."""
-        counts = {name: self.total(name) for name in ("nodule", "healthy", "unseen")}
+        counts = {name: self.total(name) for name in ("healthy", "unseen")}
         head = {"fold": self.fold, "role": self.role, "patients": len(self.found)}
+        head["with_nodule"] = self.total("nodule")
         return {**head, **counts, "hosts": self.hosts}
 
 
@@ -99,7 +100,7 @@ def run(
     found, hosts = find_patients(preprocess), count_hosts(preprocess, settings.hosts)
     groups = list(grouped(roles, found, hosts))
     for group in groups:
-        log.info("%(fold)s %(role)s: %(patients)d patients, slices: %(nodule)d with a nodule, "
+        log.info("%(fold)s %(role)s: %(patients)d patients, slices: %(with_nodule)d with a nodule, "
                  "%(healthy)d without, %(unseen)d that nobody looked at, %(hosts)d hosts",
                  group.row)  # fmt: skip
     missing = list(dict.fromkeys(faults(groups, settings)))

@@ -16,6 +16,7 @@ from lungaug.cohort import read_table, write_table
 from lungaug.crops import equivalent_diameter_mm
 from lungaug.errors import InputError
 from lungaug.evaluation.calibration import Reliability
+from lungaug.evaluation.collect import BY_DEFAULT, BY_SETTING, BY_VALIDATION
 from lungaug.evaluation.counts import count, distances_mm, predicted_mask, stored_counts
 from lungaug.evaluation.detection import match_boxes, match_centres, references_of
 from lungaug.evaluation.lesions import HIT_IOU, Lesion, lesions_of
@@ -37,6 +38,7 @@ COLUMNS = (
     "diameter_mm",
     "pixel_mm2",
     "threshold",
+    "threshold_by",
     "reference_px",
     "predicted_px",
     "intersection_px",
@@ -142,10 +144,8 @@ def run(
     with SliceFile(predictions) as file:
         _check_complete(_keys(file), roles, predictions)
         _check_known(boxes, roles, detections)
-        threshold = settings.threshold
-        if threshold is None:
-            threshold = _chosen_threshold(file, roles)
-        tables = _Tables(boxes, threshold, settings)
+        threshold, chosen_by = _threshold(file, roles, settings)
+        tables = _Tables(boxes, threshold, chosen_by, settings)
         for one in _slices(file, roles):
             tables.add(one)
     training = dict(zip(TRAINING, (fold, arm, segmenter, seed_index), strict=True))
@@ -155,25 +155,31 @@ def run(
     empty = sum(row["empty_prediction"] for row in tables.metrics)
     words = "%d slices, nothing predicted on %d of them from %.4g on"
     logger.info(words, len(tables.metrics), empty, threshold)
+    if chosen_by == BY_DEFAULT:
+        logger.warning(
+            "no validation slice has a nodule: the threshold is %.4g, unchosen", threshold
+        )
 
 
 class _Tables:
     """The rows of all tables, collected slice by slice."""
 
-    def __init__(self, boxes: pd.DataFrame, threshold: float, settings: Settings) -> None:
+    def __init__(
+        self, boxes: pd.DataFrame, threshold: float, chosen_by: str, settings: Settings
+    ) -> None:
         self.metrics: list[dict[str, Any]] = []
         self._lesions: list[dict[str, Any]] = []
         self._detected: list[dict[str, Any]] = []
         self._reliability: dict[tuple[str, str], Reliability] = {}
         self._boxes = {key: part for key, part in boxes.groupby("key", sort=False)}
-        self._threshold, self._settings = threshold, settings
+        self._threshold, self._chosen_by, self._settings = threshold, chosen_by, settings
 
     def add(self, one: Slice) -> None:
         """Count and score a slice."""
         predicted = predicted_mask(one.probability, self._threshold)
         lesions = lesions_of(predicted, one.nodule)
         hits = [lesion.is_hit(self._settings.hit_iou) for lesion in lesions]
-        row = _slice_row(one, predicted, self._threshold)
+        row = _slice_row(one, predicted, self._threshold, self._chosen_by)
         self.metrics.append({**row, "n_lesions": len(lesions), "n_lesions_hit": sum(hits)})
         pairs = zip(lesions, hits, strict=True)
         self._lesions.extend(_lesion_row(one, lesion, hit) for lesion, hit in pairs)
@@ -264,17 +270,25 @@ def _slices(
             yield Slice(roles[key], key, fields, probability, nodule, *stored)
 
 
-def _chosen_threshold(file: SliceFile, roles: dict[str, str]) -> float:
-    """The best one for validation slices with a nodule: no test slice is even opened."""
+def _threshold(file: SliceFile, roles: dict[str, str], settings: Settings) -> tuple[float, str]:
+    """The threshold, and who chose it.
+
+    Unless the setting says so, the best one for validation slices with a nodule: no test slice is
+    even opened. Without such a slice nothing chooses it.
+    """
+    if settings.threshold is not None:
+        return settings.threshold, BY_SETTING
     dice, patients = [], []
     for one in _slices(file, roles, wanted=("validation",)):
         if one.nodule.any():
             dice.append(dice_at_grid(one.stored, one.stored_nodule))
             patients.append(one.patient)
-    return choose_threshold(dice, patients)
+    return choose_threshold(dice, patients), BY_VALIDATION if dice else BY_DEFAULT
 
 
-def _slice_row(one: Slice, predicted: NDArray[np.bool_], threshold: float) -> dict[str, Any]:
+def _slice_row(
+    one: Slice, predicted: NDArray[np.bool_], threshold: float, chosen_by: str
+) -> dict[str, Any]:
     spacing = one.fields["spacing_mm"].astype(np.float64)
     counts = count(predicted, one.nodule > 0)
     distances = asdict(distances_mm(predicted, one.nodule > 0, spacing))
@@ -284,6 +298,7 @@ def _slice_row(one: Slice, predicted: NDArray[np.bool_], threshold: float) -> di
         "diameter_mm": float(one.fields["diameter_mm"]),
         "pixel_mm2": round(float(spacing.prod()), DECIMALS),
         "threshold": threshold,
+        "threshold_by": chosen_by,
         **asdict(counts),
         "false_positive_px": counts.false_positive_px,
         "empty_prediction": int(counts.empty_prediction),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -32,7 +31,6 @@ from lungaug.store import Provenance
 
 LEFT_OUT_COLUMNS = ("patient", "reason")
 _SHOWN = 20
-_DIGITS = re.compile(r"\d+")
 
 log = logging.getLogger(__name__)
 
@@ -139,18 +137,17 @@ def reasons_to_leave_out(
 
 def _reason(found: Found) -> str:
     if not found.lungs:
-        marked = f", though {found.nodule} have a nodule" if found.nodule else ""
+        marked = ", though some have a nodule" if found.nodule else ""
         return (
-            f"no lungs on any of {found.slices} slices{marked}: no chest CT, or values that are "
-            "no HU (see preprocess/*.skipped.tsv)"
+            f"no lungs on any slice{marked}: no chest CT, or values that are no HU (see "
+            "preprocess/*.skipped.tsv)"
         )
     if found.lung_rads:
         return ""
     if found.nodule_without_mm:
         return (
-            f"Lung-RADS class unknown: {found.nodule_without_mm} of {found.nodule} slices with a "
-            "nodule have no known spacing (ingest.assumed_spacing_mm is null), and the sheet names "
-            "no class"
+            "Lung-RADS class unknown: slices with a nodule have no known spacing "
+            "(ingest.assumed_spacing_mm is null), and the sheet names no class"
         )
     if found.unseen < found.slices:
         return (
@@ -175,14 +172,15 @@ def check_nodules(
     """
     if any(name != "LR1" or found[patient].nodule for patient, name in classes.items()):
         return
-    causes = Counter(reason.partition(":")[0] for reason in reasons.values())
-    left = "; ".join(f"{n} left out ({cause})" for cause, n in causes.most_common())
-    left = f"; {left}: see the reasons in the log" if left else ""
-    what = f"all {len(classes)} patients are healthy (LR1)" if classes else "no patient is left"
+    left = "".join(
+        f"\n  {counted(n, 'patient', 'patients')} left out: {reason}"
+        for reason, n in Counter(reasons.values()).most_common()
+    )
+    what = f"healthy (LR1) patients: {len(classes)}, others: none" if classes else "no patient left"
     raise InputError(
-        f"{what}: no slice has a nodule, so that nothing can train{left}. accepted: at least one "
-        "patient with a nodule; look at what was matched with: python -m lungaug.preview "
-        "--configfile … (the ledger is unchanged)"
+        f"{what}: no slice has a nodule, so that nothing can train; accepted: at least one patient "
+        "with a nodule (python -m lungaug.preview shows what was matched; the ledger is "
+        f"unchanged){left}"
     )
 
 
@@ -238,6 +236,15 @@ def _entries(book: Ledger, settings: Settings, parts: Mapping[str, str]) -> dict
             f"accepted: {FIXED}"
         )
     return book.entries(settings.mode, _n_folds(settings))
+
+
+def earlier_places(ledger: Path, settings: Settings) -> dict[str, Entry]:
+    """The places of a ledger, which is read and neither locked nor made; none without one.
+
+    Raises:
+        FileFormatError: the ledger is damaged.
+    """
+    return Ledger(ledger).entries(settings.mode, _n_folds(settings)) if ledger.is_file() else {}
 
 
 def placed(
@@ -326,8 +333,7 @@ def _log_ledger(
 
 def _log_left_out(reasons: Mapping[str, str], found: Mapping[str, Found]) -> None:
     """Count the reasons; each patient's is a row of the table."""
-    counts = Counter(_DIGITS.sub("#", reason) for reason in reasons.values())
-    for reason, n in counts.most_common():
+    for reason, n in Counter(reasons.values()).most_common():
         log.warning(
             "%s: %s", counted(n, "patient without a role", "patients without a role"), reason
         )

@@ -19,6 +19,7 @@ from lungaug.evaluation.layout import (
     lesion_classes,
     main_table,
     trainings_of,
+    unchosen_folds,
 )
 from lungaug.evaluation.scores import Resampling, comparison_table, patient_scores, score_table
 from lungaug.settings import setting
@@ -86,6 +87,7 @@ def run(
         settings.level,
         settings.minimum_patients,
         settings.threshold,
+        unchosen_folds(rows),
         settings.pseudo_patients,
         one_training=not (rows.groupby(["segmenter", "arm"])["seed"].nunique() > 1).any(),
     )
