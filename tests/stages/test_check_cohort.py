@@ -274,7 +274,7 @@ def test_the_table_has_the_numbers(tmp_path: Path) -> None:
         {"train": ["ill", "healthy", "unseen"], "validation": ["ill"], "test": ["ill", "airless"]},
     ).check(hosts={})
     table = read_table(tmp_path / "check.tsv").set_index("role")
-    columns = ["patients", "nodule", "healthy", "unseen"]
+    columns = ["patients", "with_nodule", "healthy", "unseen"]
     assert table.loc["train", columns].astype(int).tolist() == [3, 2, 10, 6]
     assert table.loc["train", "hosts"] == 6  # those of the other patient are within 10 mm
     assert table.loc["test", columns].astype(int).tolist() == [2, 2, 4, 0]
