@@ -56,4 +56,4 @@ def _at_least(counts: NDArray[np.int64]) -> NDArray[Any]:
     """(len(GRID),) pixels from each threshold on, of ``stored_counts``."""
     # STORED ascends: the first that reaches a threshold is as many places on as do not reach it.
     first = np.count_nonzero(~reaches(STORED, np.asarray(GRID)[:, None]), axis=1)
-    return counts[::-1].cumsum()[::-1][first]
+    return np.asarray(counts[::-1].cumsum()[::-1][first])
