@@ -17,11 +17,12 @@ import yaml
 from numpy.typing import NDArray
 
 from dicom_files import ct_dataset, uid, write
-from dicom_source import write_png
+from dicom_source import write_png, write_xml
 from lungaug.cohort import Pseudonyms, load_or_create_key
 from lungaug.ledger import Entry, locked_ledger
 from lungaug.preview import page, words
 from lungaug.preview.__main__ import main
+from mendeley_files import write_published_frames
 
 SHAPE = (64, 64)
 BOX = [(row, column) for row in range(30, 35) for column in range(15, 20)]
@@ -248,6 +249,17 @@ def test_a_ledger_without_its_key_is_not_guessed_at(working: Working, tmp_path: 
     assert "<img" not in working.page
 
 
+def test_a_file_that_holds_no_key_is_named(
+    working: Working, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_patient(working.root, "A", 1)
+    (working.folder / "private/mine").mkdir(parents=True)
+    (working.folder / "private/mine/key").write_text("no key")
+    assert working.look() == 1
+    assert "private/mine/key: no key; accepted:" in capsys.readouterr().err
+    assert not (working.folder / "preview-mine.html").exists()
+
+
 HOSTILE = '<script>alert(1)</script>&"'
 
 
@@ -374,3 +386,29 @@ def test_two_processes_see_what_one_sees(working: Working) -> None:
 def test_what_cannot_be_shown_is_spelled(name: str, text: str) -> None:
     assert words.shown(name) == text
     words.shown(name).encode()
+
+
+def test_the_published_tables_are_looked_at_too(working: Working) -> None:
+    write_published_frames(working.root, 24, 12)
+    working.configure(
+        source={"kind": "mendeley"}, split={"mode": "fixed"}, ingest={"assumed_spacing_mm": 0.7}
+    )
+    assert working.look("--patients", "3") == 0
+    rows = working.rows("Patients")
+    assert {row["from"] for row in rows.values()} == {"published tables"}
+    assert "test" in {row["role"] for row in rows.values()}
+    assert working.page.count('<h3 class="person">') == 3
+    assert f"--patients {len(rows)} shows all" in working.page
+
+
+def test_outlines_of_readers_are_counted(working: Working) -> None:
+    for number, name in enumerate(("A", "B", "C"), start=1):
+        write_patient(working.root, name, number, marked=())
+    write_xml(working.root / "xml/1.xml", uid(1), [uid(1, 2), uid(1, 3)])
+    write_xml(working.root / "xml/9.xml", uid(9), [uid(9, 1)])
+    working.configure(source={"kind": "lidc"})
+    assert working.look() == 0
+    rows = working.rows("Patients")
+    assert (rows["A"]["from"], rows["A"]["matched"], rows["A"]["nodules"]) == ("XML", "1 XML", "1")
+    assert rows["B"]["class"] == "unknown"
+    assert "xml/9.xml" in working.page.split("They fit nothing")[1].split("Left out")[0]

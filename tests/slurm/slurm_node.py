@@ -20,6 +20,7 @@ import pytest
 from workflow_runs import Copy, Run
 
 SCRIPT = Path(__file__).with_name("cluster")
+LOOKING_OFTEN = Path(__file__).with_name("looking_often.py")
 LOCK = Path(tempfile.gettempdir()) / "lungaug-slurm.lock"
 DEVICES = Path(os.environ.get("LUNGAUG_SLURM_STATE", "/run/lungaug-slurm")) / "devices.txt"
 # What a test's cluster needs and a user's does not: it has no accounting database, and jobs that
@@ -118,7 +119,7 @@ def devices_seen() -> dict[str, str]:
 
 def through_slurm(copy: Copy, *arguments: str, config: str) -> Run:
     """Run the workflow as docs/clusters.md says, with ``tests/config/<config>.yaml``."""
-    command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm"]
+    command = [sys.executable, str(LOOKING_OFTEN), "--workflow-profile", "profiles/slurm"]
     command += [*FOR_TESTS, *arguments, "--configfile", f"tests/config/{config}.yaml"]
     done = subprocess.run(
         command, cwd=copy.root, capture_output=True, text=True, timeout=2400, check=False

@@ -55,6 +55,19 @@ def test_changed_ingest_reruns_what_follows_and_then_settles(
     assert snakemake(copy, *EARLY).jobs == Counter()
 
 
+def test_the_ledger_is_started_over_as_documented(finished: Copy, tmp_path: Path) -> None:
+    copy = finished.clone(tmp_path / "repository")
+    (ledger,) = (copy.root / "ledgers").glob("*.tsv")
+    before = ledger.read_bytes()
+    ledger.rename(ledger.with_suffix(".before"))
+    split = f"{RESULTS}/split.tsv"
+    assert snakemake(copy, split).jobs == Counter()
+    assert not ledger.exists()
+    run = snakemake(copy, split, "--forcerun", "split")
+    assert (run.status, run.jobs) == (0, Counter(split=1)), run.output
+    assert ledger.read_bytes() == before  # of the same key, classes and seed
+
+
 def test_one_core_and_two_give_the_same_bytes(finished: Copy, tmp_path: Path) -> None:
     other = incoming(tmp_path / "repository")
     run = snakemake(other, *EARLY, cores=1)

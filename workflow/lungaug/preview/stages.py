@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lungaug import roster
 from lungaug.census import Found
+from lungaug.cohort import load_or_create_key
 from lungaug.errors import FileFormatError, InputError
 from lungaug.insertion.hosts import HostSettings
 from lungaug.preview.batches import Batch, Job, Rows, heard, look_at, read_rows
@@ -115,6 +116,7 @@ class _Work:
         """Copy the key, if there is one, and what earlier scans know of unchanged files."""
         self.seen.private.mkdir(mode=0o700)
         if self.setup.key.is_file():
+            load_or_create_key(self.setup.key)  # names the file if it holds no key
             self.seen.has_key = True
             shutil.copyfile(self.setup.key, self.key)
         for name in _INDICES:

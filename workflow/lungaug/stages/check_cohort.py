@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from lungaug.stages.select import Choice
 from lungaug.store import Provenance, SliceFile
 
 COLUMNS = ("fold", "role", "patients", "with_nodule", "healthy", "unseen", "hosts")
+
+# Stage rois takes the circle of a nodule's area, here are widths: that of one pixel is smaller.
+_MOST_EQUIVALENT = 2 / math.sqrt(math.pi)
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +175,8 @@ def _cause(group: Group, settings: Settings) -> str:
     """Who the patients of a group are, in numbers."""
     unseen = sum(one.unseen == one.slices for one in group.found)
     healthy = sum(not one.nodule and one.unseen < one.slices for one in group.found)
-    parts = [f"{len(group.found)} patients"]
+    n = len(group.found)
+    parts = [f"{n} patient" if n == 1 else f"{n} patients"]
     if unseen:
         parts.append(
             f"{unseen} without a mask or contour that matched (ingest.unannotated is "
@@ -213,10 +218,10 @@ def _generator_faults(group: Group, settings: Settings, hosts: HostSettings) -> 
             f"{_shown(settings.assumed_spacing_mm)}); accepted: a spacing above 0 mm, or arms "
             "without generators"
         )
-    elif largest < least:
+    elif largest * _MOST_EQUIVALENT < least:
         yield (
             f"fold {group.fold}: the largest nodule on a training slice has {largest:.1f} mm, but "
-            f"generators learn from rois.min_diameter_mm, {least:g}, on; accepted: at most "
+            f"generators learn from rois.min_diameter_mm, {least:g}, on; accepted: below "
             f"{largest:.1f}, or arms without generators"
         )
     if not group.hosts:
