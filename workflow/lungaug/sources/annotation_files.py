@@ -86,7 +86,9 @@ def find_contours(
     seen: set[str] = set()
     for entry in (e for e in entries if e.kind == "annotations"):
         name = reference(entry.path, of_masks)
-        patients = {p for uid in entry.uids for p in by_uid.get(uid, ())}
+        series_uid, *slices = entry.uids or ("",)
+        patients = {p for uid in slices for p in by_uid.get(uid, ())}
+        patients = patients or set(by_uid.get(series_uid, ()))
         if entry.fault:
             patients = set() if of_masks else by_folder.get(posixpath.dirname(entry.path), set())
         reason = _reason(entry, patients, seen, read)
@@ -95,7 +97,6 @@ def find_contours(
             found.patients[name] = patients
         else:
             file = PlannedFile(name, entry.digest)
-            series_uid, *slices = entry.uids
             at_hand = any(uid in by_uid for uid in slices)
             found.files[next(iter(patients))].append(
                 AnnotationFile(file, series_uid, frozenset(slices), at_hand)
@@ -106,7 +107,7 @@ def find_contours(
 
 def _reason(entry: Entry, patients: set[str], seen: set[str], read: bool) -> str:
     """Why a file is not read; '' if it is."""
-    if entry.digest in seen:
+    if entry.digest and entry.digest in seen:
         return COPY
     if entry.fault:
         return entry.fault

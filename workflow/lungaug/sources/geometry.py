@@ -112,4 +112,8 @@ def is_multiple(step: float, usual: float) -> bool:
 
 
 def _are_flat(places: Sequence[float]) -> bool:
-    return len(places) > 2 and max(places) - min(places) < SAME_POSITION_MM
+    """Whether three images or more, and more than half of all, claim one position."""
+    ordered = sorted(places)
+    half = max(len(ordered) // 2, 2)
+    spans = (ordered[i + half] - ordered[i] for i in range(len(ordered) - half))
+    return len(ordered) > 2 and min(spans) < SAME_POSITION_MM

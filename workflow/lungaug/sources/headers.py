@@ -38,6 +38,7 @@ Kind = Literal["image", "damaged", "mask", "annotations", "other"]
 _SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 _COLUMNS = ("path", "size", "mtime_ns", "digest", "kind", "fault", "content")
 _START = 2048
+_XML_START = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,7 @@ def _listed(root: Path, path: str) -> Entry:
     try:
         status = (root / path).stat()
     except FileNotFoundError:
-        kind: Kind = "damaged" if _suffix(name) in _SUFFIXES else "other"
-        return Entry(path, 0, 0, "", kind, DANGLING)
+        return Entry(path, 0, 0, "", _kind_by_name(name), DANGLING)
     entry = Entry(path, status.st_size, status.st_mtime_ns, "", "other")
     if name.startswith("."):
         return replace(entry, fault="hidden: not read")
@@ -153,9 +153,16 @@ def _suffix(path: str) -> str:
     return posixpath.splitext(path)[1].lower()
 
 
+def _kind_by_name(path: str) -> Kind:
+    """What a file was meant to be whose content says nothing."""
+    suffix = _suffix(path)
+    meant: dict[str, Kind] = {".png": "mask", ".xml": "annotations"}
+    return "damaged" if suffix in _SUFFIXES else meant.get(suffix, "other")
+
+
 def _look_at(root: Path, path: str, size: int, mtime_ns: int) -> Entry:
     suffix = _suffix(path)
-    kind: Kind = "damaged" if suffix in _SUFFIXES else "other"
+    kind = _kind_by_name(path)
     if size == 0:
         return Entry(path, size, mtime_ns, "", kind, EMPTY)
     try:
@@ -192,12 +199,19 @@ def _recognised(path: Path, file: BinaryIO, start: bytes, blank: Entry, suffix: 
     if suffix == ".png":
         size = png_size(start)
         return replace(blank, kind="mask", headers=(bare_header(*size),) if size else ())
-    if suffix == ".xml" and lidc.ROOT.encode() in start:
+    if suffix == ".xml" and _is_lidc(file):
         fault, uids = _annotated(path)
         return replace(blank, kind="annotations", fault=fault, uids=tuple(uids))
     if named:
         return replace(blank, kind="damaged", fault=NOT_DICOM)
     return blank
+
+
+def _is_lidc(file: BinaryIO) -> bool:
+    """Whether an XML file names the root element of LIDC, in any encoding, near its start."""
+    file.seek(0)
+    start = file.read(_XML_START)
+    return any(lidc.ROOT.encode(name) in start for name in ("utf-8", "utf-16-le", "utf-16-be"))
 
 
 def _annotated(path: Path) -> tuple[str, list[str]]:

@@ -71,7 +71,12 @@ def read_marks(
 ) -> Marks:
     """The marks on a series: of its annotation file if ``lidc`` is given, else of its masks."""
     if lidc is not None and series.annotations:
-        return _of_annotations(series, find, refuse, lidc)
+        marks = _of_annotations(series, find, refuse, lidc)
+        for planned in series.slices:
+            if planned.mask is not None and planned.index not in marks.labels:
+                error = InputError("PNG mask of a slice that the annotation file does not outline")
+                refuse(planned.mask.name, error)
+        return marks
     return _of_masks(series, find, refuse, values)
 
 
@@ -156,7 +161,7 @@ def _of_annotations(
         images, rows = label_masks(
             annotations,
             {uid: (p.header.rows, p.header.columns) for uid, p in by_uid.items()},
-            {uid: p.z_mm for uid, p in by_uid.items()},
+            _heights(annotations, series),
             _spacing(series.slices[0]),
             settings,
         )
@@ -180,6 +185,15 @@ def _of_annotations(
         for row in rows
     ]
     return Marks(True, labels, _largest(_sizes(series, labels)), nodules)
+
+
+def _heights(annotations: Annotations, series: PlannedSeries) -> dict[str, float]:
+    """Positions by UID for outlines whose slice is unknown; none if the file is of another series.
+
+    A file may outline slices of two series, whose positions are alike.
+    """
+    slices = [p for p in series.slices if p.header.series_uid == annotations.series_uid]
+    return {planned.header.sop_uid: planned.z_mm for planned in slices}
 
 
 def _check_unique(annotations: Annotations, series: PlannedSeries) -> None:

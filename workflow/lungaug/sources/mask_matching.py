@@ -8,6 +8,7 @@ in another folder, where that folder names the patient or is the folder of masks
 from __future__ import annotations
 
 import posixpath
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from lungaug.sources.sheet import Sheet
 
 SUFFIXES = ("_mask", "-mask", ".mask", "_seg", "_segmentation", "_label", "_nodule")
 """What people put behind an image's name to name its mask."""
+_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 IMAGE_SUFFIXES = (".dcm", ".dicom", ".ima", ".png")
 
 NO_IMAGE = "mask of no image, by sheet, SOPInstanceUID or file name"
@@ -28,6 +30,9 @@ SEVERAL_PATIENTS = "mask in a folder that names several patients"
 CONFLICT = "another mask of the same image differs"
 CHANCE = "mask of no certain image: other masks of its folder fit several images"
 SHEET_WINS = "the sheet names another mask of its image"
+SHEET_MISSES = "the sheet names it for an image that is not here"
+OTHER_PATIENT = "mask of one patient's image in the folder of another patient"
+ZEROS = "mask whose name fits an image but for zeros in numbers"
 
 HELP = (
     "a mask is a PNG that the sheet names; or is called as the image's SOPInstanceUID "
@@ -102,14 +107,23 @@ def match(
     found = Matching()
     by_path = {mask.path: mask for mask in masks}
     named = _named(candidates, sheet, resolve)
+    spoken_for = {resolve(one.path) for one in sheet.masks.values()} - set(named.values())
     claims: dict[Hashable, list[tuple[MaskFile, str]]] = defaultdict(list)
     for key, path in named.items():
         claims[key].append((by_path[path], "sheet"))
     for mask in sorted(masks, key=lambda mask: mask.path):
         if mask.path in named.values():
             continue
+        if mask.path in spoken_for:
+            found.reasons[mask.path] = SHEET_MISSES
+            found.patients[mask.path] = finder.owners_of(mask)
+            continue
         keys, how = finder.find(mask)
-        if len(keys) == 1:
+        owners = finder.named_by(mask)
+        if len(keys) == 1 and owners and not finder.patients_of(keys) & owners:
+            found.reasons[mask.path] = OTHER_PATIENT
+            found.patients[mask.path] = finder.patients_of(keys) | owners
+        elif len(keys) == 1:
             claims[keys.pop()].append((mask, how))
         else:
             found.reasons[mask.path] = how
@@ -121,17 +135,20 @@ def match(
 
 
 def image_key(image: Image, patient: str) -> Hashable:
-    """Return what copies of one image have in common: UID and place, else the file's bytes.
+    """Return what copies of one image have in common: UID, place and how it was made.
 
-    The place is part of it, since careless anonymisers give all slices one UID.
+    The place is part of it, since careless anonymisers give all slices one UID; without any place
+    only the file's bytes count.
     """
     header = image.header
-    if not header.sop_uid:
+    place = (header.instance, header.position_mm, header.location_mm)
+    if not header.sop_uid or place == (None, None, None):
         return image.digest, header.frame
-    return (
-        patient, header.sop_uid, header.frame, header.instance, header.position_mm,
-        header.location_mm,
+    made = (
+        header.rows, header.columns, header.kernel, header.acquisition, header.phase,
+        header.slope, header.intercept,
     )  # fmt: skip
+    return (patient, header.sop_uid, header.frame, place, made)
 
 
 def without_suffix(path: str) -> str:
@@ -173,6 +190,8 @@ class _Finder:
                 self.by_name[posixpath.basename(name)].add(one.key)
         self.by_uid.pop("", None)
         self.frames = frames
+        self.by_loose = {loose(name): keys for name, keys in self.by_name.items()}
+        self.people = _people(candidates)
         self.owners = _owners(candidates)
 
     def find(self, mask: MaskFile) -> tuple[set[Hashable], str]:
@@ -190,6 +209,8 @@ class _Finder:
                 return keys, how if len(keys) == 1 else SEVERAL
         keys = _any(self.by_name, names)
         owners = self.owners_of(mask)
+        if not keys and _any(self.by_loose, [loose(name) for name in names]):
+            return set(), ZEROS
         if len(owners) > 1 and keys:
             return set(), SEVERAL_PATIENTS
         if owners:
@@ -202,7 +223,8 @@ class _Finder:
 
     def names(self, base: str) -> list[str]:
         """The names that an image of this mask may have, the mask's own first."""
-        shorter = [base.removesuffix(end) for end in self.suffixes if base.endswith(end)]
+        lower = base.casefold()
+        shorter = [base[: -len(end)] for end in self.suffixes if lower.endswith(end.casefold())]
         return [base, *(name for name in shorter if name)]
 
     def narrowed(self, keys: set[Hashable], mask: MaskFile) -> set[Hashable]:
@@ -216,30 +238,50 @@ class _Finder:
         return {one.patient for key in keys for one in self.of_key[key]}
 
     def owners_of(self, mask: MaskFile) -> set[str]:
-        """The patients that the folders of a mask name."""
+        """The patients that the folders of a mask name: by PatientID, else by their own folders."""
         folder = posixpath.dirname(normal(mask.path))
-        exact = self.folders.get(folder, set()) if folder else set()
-        if len(exact) == 1:
-            return exact
         parts = folder.casefold().split("/") if folder else []
-        return {self.owners[part] for part in parts if part in self.owners}
+        return self.named_by(mask) or {self.owners[p] for p in parts if p in self.owners}
+
+    def named_by(self, mask: MaskFile) -> set[str]:
+        """The patients whose PatientID is in a mask's path, or in whose very folder it lies."""
+        folder = posixpath.dirname(normal(mask.path))
+        for spelling in (str, str.casefold):
+            path = f"/{spelling(folder)}/"
+            found = [
+                patients for name, patients in self.people.items() if f"/{spelling(name)}/" in path
+            ]
+            if found:
+                return set[str]().union(*found)
+        exact = self.folders.get(folder, set()) if folder else set()
+        return exact if len(exact) == 1 else set()
 
     def is_of_frames(self, path: str) -> bool:
         base = without_suffix(path)
         return any(base == stem or base.startswith(f"{stem}_") for stem in self.frames)
 
 
+def loose(name: str) -> str:
+    """A name without leading zeros in its numbers, in one case."""
+    return _ZEROS.sub("", name.casefold())
+
+
+def _people(candidates: Sequence[Candidate]) -> dict[str, set[str]]:
+    """The patients of each PatientID: several where the sheet parts them by folders."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for name, patient in {(one.image.header.patient_id, one.patient) for one in candidates}:
+        if name:
+            found[normal(name)].add(patient)
+    return found
+
+
 def _owners(candidates: Sequence[Candidate]) -> dict[str, str]:
-    """The patient whom a name of a folder stands for: a PatientID, or a folder of one patient."""
+    """The patient whom a name of a folder stands for, where it is that of one patient only."""
     seen: dict[str, set[str]] = defaultdict(set)
     for folder, patient in {(one.image.folder, one.patient) for one in candidates}:
         for part in normal(folder).casefold().split("/"):
             seen[part].add(patient)
-    owners = {part: next(iter(of)) for part, of in seen.items() if len(of) == 1 and part}
-    for one in candidates:
-        if one.image.header.patient_id:
-            owners[normal(one.image.header.patient_id).casefold()] = one.patient
-    return owners
+    return {part: next(iter(of)) for part, of in seen.items() if len(of) == 1 and part}
 
 
 def _ancestors(path: str) -> list[str]:
@@ -286,7 +328,7 @@ def _withdraw_chance(
     doubtful = {
         posixpath.dirname(path)
         for path, reason in found.reasons.items()
-        if reason in (SEVERAL, SEVERAL_PATIENTS)
+        if reason in (SEVERAL, SEVERAL_PATIENTS, ZEROS)
     }
     for key, of_image in claims.items():
         for mask, how in list(of_image):

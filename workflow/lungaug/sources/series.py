@@ -27,6 +27,8 @@ from lungaug.sources.sheet import Sheet
 from lungaug.sources.volumes import acquisition_order
 
 TILT_DEGREES = 0.5
+MAX_DUPLICATES = 2
+"""Images at positions of others, above which a series holds two volumes that cannot be parted."""
 AXIAL_DEGREES = 45.0
 """Angle of the slice normal to the z axis up to which an image is axial; gantries tilt by 30."""
 
@@ -80,13 +82,35 @@ def group(images: Iterable[Image], sheet: Sheet) -> dict[str, dict[str, list[Ima
         header = image.header
         name = header.series_uid or f"folder:{header.study_uid}:{image.folder}"
         patients[patient_of(image, sheet)][name, header.study_uid].append(image)
-    return {patient: _named(by_series) for patient, by_series in patients.items()}
+    return {patient: _named(_filled(by_series)) for patient, by_series in patients.items()}
 
 
 def patient_of(image: Image, sheet: Sheet) -> str:
     """Return the name under which :func:`group` files an image."""
     named = sheet.patient_of(image.path) if sheet.patients else ""
     return named or image.header.patient_id or f"folder:{image.folder}"
+
+
+def _filled(
+    by_series: dict[tuple[str, str], list[Image]],
+) -> dict[tuple[str, str], list[Image]]:
+    """Give images with a blank study or series UID to the only series that they can be of."""
+    found: dict[tuple[str, str], list[Image]] = defaultdict(list)
+    for (name, study), images in by_series.items():
+        others = [key for key in by_series if key != (name, study) and all(key)]
+        if not images[0].header.series_uid:
+            folders = {image.folder for image in images}
+            homes = [
+                key
+                for key in others
+                if by_series[key][0].header.series_uid
+                and study in (key[1], "")
+                and folders <= {image.folder for image in by_series[key]}
+            ]
+        else:
+            homes = [key for key in others if key[0] == name and not study]
+        found[homes[0] if len(homes) == 1 else (name, study)] += images
+    return found
 
 
 def _named(by_series: dict[tuple[str, str], list[Image]]) -> dict[str, list[Image]]:
@@ -96,6 +120,21 @@ def _named(by_series: dict[tuple[str, str], list[Image]]) -> dict[str, list[Imag
         name if counts[name] == 1 else f"{name}|study {study}": images
         for (name, study), images in by_series.items()
     }
+
+
+def identified(images: Iterable[Image]) -> list[Image]:
+    """Give images without a PatientID the one of the only patient whose series they belong to."""
+    listed = list(images)
+    owners: dict[str, set[str]] = defaultdict(set)
+    for image in listed:
+        if image.header.patient_id and image.header.series_uid:
+            owners[image.header.series_uid].add(image.header.patient_id)
+    found = []
+    for image in listed:
+        of = owners.get(image.header.series_uid, set()) if not image.header.patient_id else set()
+        header = replace(image.header, patient_id=next(iter(of))) if len(of) == 1 else image.header
+        found.append(replace(image, header=header))
+    return found
 
 
 def axial(images: Iterable[Image]) -> tuple[list[Image], list[Rejection]]:
@@ -147,12 +186,21 @@ def placed(images: Sequence[Image]) -> tuple[list[Image], list[Rejection]]:
 
     One screenshot among the slices would otherwise have all of them ordered by their numbers.
     """
-    with_place = [image for image in images if image.header.position_mm is not None]
-    if len(with_place) == len(images) or 2 * len(with_place) < len(images):
-        return list(images), []
-    reason = "no position, unlike the rest of its series"
-    lost = [image for image in images if image.header.position_mm is None]
-    return with_place, [Rejection(image.path, reason) for image in lost]
+    for has_place in (_has_position, _has_location):
+        with_place = [image for image in images if has_place(image)]
+        if 2 * len(with_place) >= len(images):
+            reason = "no position, unlike the rest of its series"
+            lost = [image for image in images if not has_place(image)]
+            return with_place, [Rejection(image.path, reason) for image in lost]
+    return list(images), []
+
+
+def _has_position(image: Image) -> bool:
+    return image.header.position_mm is not None
+
+
+def _has_location(image: Image) -> bool:
+    return image.header.location_mm is not None
 
 
 def order(
@@ -175,6 +223,9 @@ def order(
         reason = "all images of its series claim one position, and SliceLocation does not help"
         return None, [Rejection(image.path, reason) for image in images]
     kept, twice = _without_duplicates(images, z_mm, annotated)
+    if len(twice) > MAX_DUPLICATES:
+        reason = "its series has several images at many positions, and nothing tells them apart"
+        return None, [Rejection(image.path, reason) for image in images]
     reason = "duplicate slice: another image of its series has the same position"
     rejections = [Rejection(images[i].path, reason) for i in twice]
     ordered, spacing = _same_spacing([images[i] for i in kept])
@@ -193,15 +244,20 @@ def choose(
     Args:
         series: at least one.
         which: ``all``, or ``largest``: every annotated one, since no annotation may be lost; or
-            without annotation the one with the most slices, original images before derived ones
-            and projections.
+            without annotation the one with the most slices, where original images go before
+            derived ones that are up to three times as many, and projections come last.
         annotated: whether a series has masks or contours.
     """
     by_name = sorted(series, key=lambda s: s.name)
     if which == "all":
         return by_name
     marked = [one for one in by_name if annotated(one)]
-    return marked or [max(by_name, key=lambda s: (-s.derived, len(s.images)))]
+    if marked:
+        return marked
+    slices = [one for one in by_name if one.derived < 2] or by_name
+    most = max(len(one.images) for one in slices)
+    enough = [one for one in slices if 3 * len(one.images) >= most]
+    return [max(enough, key=lambda s: (-s.derived, len(s.images)))]
 
 
 def spacing_warnings(z_mm: Sequence[float]) -> Iterator[str]:

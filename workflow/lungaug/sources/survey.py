@@ -18,7 +18,7 @@ from lungaug.sources import mask_matching, series
 from lungaug.sources.annotation_files import Contours, find_contours
 from lungaug.sources.damaged import Suspect, suspects
 from lungaug.sources.dicom_header import bare_header
-from lungaug.sources.headers import Entry
+from lungaug.sources.headers import DANGLING, EMPTY, Entry
 from lungaug.sources.image import Image, Rejection
 from lungaug.sources.mask_matching import Candidate, MaskFile, image_key
 from lungaug.sources.plan import DamagedFile, PlannedFile, reference
@@ -30,6 +30,17 @@ from lungaug.sources.volumes import joined, split
 _NOT_USED = "image of a series that is not used"
 _COPY = "duplicate slice: a copy of another image"
 _PICTURE = "picture that is no mask: it has the size of no image of its folder"
+_UNSAID = (
+    "lines of the sheet name nobody here, so this patient may not be healthy; if it is, say LR1 in "
+    "the sheet"
+)
+_SLIVER = 3
+"""Images below which a volume is a fragment."""
+_SEGMENTATIONS = ("not CT: modality SEG", "not CT: modality RTSTRUCT")
+_VOLUMES = ("NIfTI", "NRRD", "MetaImage")
+_PICTURES = ("JPEG", "GIF", "BMP", "TIFF")
+_PACKED = (".xml.gz", ".png.gz")
+_WORDS = ("mask", "seg", "label", "nodule", "lesion", "roi")
 _UNCERTAIN = (
     "masks or annotation files fit no image, so this patient may not be healthy; if it is, say LR1 "
     "in the sheet"
@@ -108,8 +119,11 @@ class Survey:
         self, tree: Tree, sheet: Sheet, resolve: Callable[[str], str | None], rules: Rules
     ) -> None:
         self.tree, self.sheet, self.rules = tree, sheet, rules
+        self.sheet_lines = ""  # that name a class or mask of nobody
         self.rejections: list[Rejection] = []
-        images = [Image(e.path, e.digest, h) for e in tree.entries for h in e.images]
+        images = series.identified(
+            Image(e.path, e.digest, h) for e in tree.entries for h in e.images
+        )
         usable, self._other_units = of_hu(images, rules.rescale_types)
         self.patients = series.group(usable, sheet)
         self.images = usable
@@ -142,7 +156,9 @@ class Survey:
             if reason != mask_matching.SHEET_WINS and not self._is_picture(path)
         }
         reasons = self.contours.reasons.items()
-        harmless = (contours_of.COPY, contours_of.X_RAY)
+        harmless: tuple[str, ...] = (contours_of.COPY, contours_of.X_RAY)
+        if not self.rules.reads_contours:
+            harmless += (EMPTY, DANGLING)
         return masks | {name: text for name, text in reasons if not text.startswith(harmless)}
 
     def check_annotations(self) -> None:
@@ -232,7 +248,7 @@ class Survey:
 
     def _is_picture(self, path: str) -> bool:
         """Whether a PNG among the images is no mask of them, as its size says."""
-        if self.tree.masks:
+        if self.tree.masks or not self._by_path[path].headers:
             return False
         sizes = {(header.rows, header.columns) for header in self._by_path[path].headers}
         patients = self.matching.patients.get(path) or self._sizes.keys()
@@ -288,6 +304,7 @@ class Survey:
         found.lung_rads = self.sheet.lung_rads_of(patient, sorted({i.path for i in everything}))
         if ordered:
             found.chosen = series.choose(ordered, self.rules.series, self._series_is_annotated)
+            self._add_slivers(found, ordered)
         kept = {(i.path, i.header.frame) for one in found.chosen for i in one.images}
         for one in ordered:
             if one not in found.chosen:
@@ -310,6 +327,15 @@ class Survey:
         return bool(self.contours.of(one)) or any(
             image.path in self.matching.masks for image in one.images
         )
+
+    def _add_slivers(self, found: Found, ordered: Sequence[Series]) -> None:
+        """Annotated images that stand almost alone beside a whole volume without annotation."""
+        rest = max((len(one.images) for one in ordered if one not in found.chosen), default=0)
+        for one in found.chosen:
+            if len(one.images) < _SLIVER <= rest and self._series_is_annotated(one):
+                reason = f"annotated image: apart from a volume of {rest} images, which has none"
+                image = one.images[0]
+                found.problems.append(DamagedFile(PlannedFile(image.path, image.digest), reason))
 
     def _ordered(
         self, patient: str, by_series: dict[str, list[Image]], reasons: dict[str, str]
@@ -443,7 +469,55 @@ class Survey:
     def _uncertain(self, patient: str) -> list[DamagedFile]:
         """The reason why a patient without annotations may have some after all, if there is one."""
         files = [name for name, of in self._unused_of if not of or patient in of]
+        files += [name for name, of in self._unread if not of or patient in of]
+        if not files and self.sheet_lines:
+            image = self._of_patient[patient][0].image
+            return [self._lost(image.path, f"{_UNSAID} (lines: {self.sheet_lines})")]
         return [self._lost(min(files), f"{len(files)} {_UNCERTAIN}")] if files else []
+
+    @cached_property
+    def _unread(self) -> list[tuple[str, set[str]]]:
+        """Files that may be annotations in a format that is not read, with their patients.
+
+        They matter only where patients without annotation count as healthy. Empty patients: it may
+        be of anybody.
+        """
+        found: list[tuple[str, set[str]]] = []
+        for entry in self.tree.entries:
+            patients = self._folders.get(posixpath.dirname(entry.path), set())
+            if entry.fault.startswith(_SEGMENTATIONS):
+                header = entry.headers[0] if entry.headers else bare_header(0, 0)
+                found.append((entry.path, {header.patient_id} if header.patient_id else patients))
+            elif patients and (
+                entry.fault.startswith(_VOLUMES)
+                or entry.path.lower().endswith(_PACKED)
+                or self._is_like_a_mask(entry)
+            ):
+                found.append((entry.path, patients))
+        for entry in self.tree.others:
+            if entry.kind == "other" and entry.fault.startswith((*_VOLUMES, *_PICTURES)):
+                found.append((reference(entry.path, True), set()))
+        return found
+
+    def _is_like_a_mask(self, entry: Entry) -> bool:
+        """Whether a picture that is not read as a mask is called like an image or like a mask."""
+        picture = entry.kind == "mask" or entry.fault.startswith(_PICTURES)
+        base = posixpath.splitext(entry.path)[0]
+        name = posixpath.basename(base).lower()
+        stems = {mask_matching.without_suffix(image.path) for image in self._in_folder(entry)}
+        named = base in stems or any(word in name for word in _WORDS)
+        read = entry.kind == "mask" and not self.tree.masks and not self._is_picture(entry.path)
+        return picture and named and not read
+
+    def _in_folder(self, entry: Entry) -> list[Image]:
+        return self._by_folder[posixpath.dirname(entry.path)]
+
+    @cached_property
+    def _by_folder(self) -> dict[str, list[Image]]:
+        found: dict[str, list[Image]] = defaultdict(list)
+        for image in self.images:
+            found[image.folder].append(image)
+        return found
 
     @cached_property
     def _unused_of(self) -> list[tuple[str, set[str]]]:

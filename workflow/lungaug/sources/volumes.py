@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -52,30 +53,36 @@ def split(name: str, images: Sequence[Image]) -> Volumes:
     """
     found: Volumes = {name: list(images)}
     found = _parted(found, "size", lambda part: _groups(part, _size))
+    found = _parted(found, "frames", lambda part: _groups(part, _is_frame))
     found = _parted(found, "direction", _by_direction)
     found = _parted(found, "phase", lambda part: _apart(_groups(part, _phase), blind=True))
     for what, key in _KEYS.items():
         found = _parted(found, what, partial(_apart_by, key=key))
     found = _parted(found, "run", lambda part: _apart(_runs(part)))
+    found = _parted(found, "pass", _by_repeated_number)
     return _parted(found, "occurrence", _by_occurrence)
 
 
 def joined(series: Mapping[str, list[Image]]) -> Volumes:
     """Join series of one image each that lie in one folder: a series UID for every slice.
 
-    Fewer than three such images, or images at one position, stay as they are.
+    Each of them may have a folder of its own in another one. Fewer than three such images, or
+    images at one position, stay as they are.
     """
-    single: dict[tuple[str, Hashable], list[str]] = defaultdict(list)
-    for name, images in series.items():
-        if len(images) == 1:
-            single[images[0].folder, _size(images[0])].append(name)
     found = {name: list(images) for name, images in series.items()}
-    for (folder, size), names in single.items():
-        together = [series[name][0] for name in names]
-        if len(names) >= _SUBSTANTIAL and not _repeats(together):
-            for name in names:
-                del found[name]
-            found[f"images:{folder}:{size}"] = together
+    for above in (False, True):
+        single: dict[tuple[str, Hashable], list[str]] = defaultdict(list)
+        for name, images in found.items():
+            if len(images) == 1:
+                folder = images[0].folder
+                folder = posixpath.dirname(folder) if above else folder
+                single[folder, _size(images[0])].append(name)
+        for (folder, size), names in single.items():
+            together = [found[name][0] for name in names]
+            if len(names) >= _SUBSTANTIAL and not _repeats(together):
+                for name in names:
+                    del found[name]
+                found[f"images:{folder}:{size}"] = together
     return found
 
 
@@ -109,6 +116,10 @@ def _size(image: Image) -> tuple[int, int]:
     return image.header.rows, image.header.columns
 
 
+def _is_frame(image: Image) -> bool:
+    return image.header.frame >= 0
+
+
 def _phase(image: Image) -> str:
     return image.header.phase
 
@@ -119,7 +130,12 @@ def _by_direction(images: list[Image]) -> list[list[Image]]:
     leaders: list[tuple[float, ...] | None] = []
     leader_of: dict[tuple[float, ...] | None, int] = {}
     for cosines, _ in counts.most_common():
-        near = (i for i, leader in enumerate(leaders) if same_direction(cosines, leader))
+        # An image that lost its direction belongs to the others.
+        near = (
+            i
+            for i, leader in enumerate(leaders)
+            if cosines is None or leader is None or same_direction(cosines, leader)
+        )
         leader_of[cosines] = next(near, len(leaders))
         if leader_of[cosines] == len(leaders):
             leaders.append(cosines)
@@ -127,7 +143,16 @@ def _by_direction(images: list[Image]) -> list[list[Image]]:
 
 
 def _apart_by(images: list[Image], key: Callable[[Image], Hashable]) -> list[list[Image]]:
-    return _apart(_groups(images, key))
+    return [images] if _is_one_pass(images) else _apart(_groups(images, key))
+
+
+def _is_one_pass(images: Sequence[Image]) -> bool:
+    """Whether instance numbers, each once, run through evenly spaced positions in one direction."""
+    numbers = [image.header.instance for image in images]
+    if None in numbers or len(set(numbers)) < len(numbers) or len(images) < _SUBSTANTIAL:
+        return False
+    z_mm = _places(images)
+    return is_even([z_mm[id(image)] for image in sorted(images, key=acquisition_order)])
 
 
 def _apart(groups: Sequence[list[Image]], *, blind: bool = False) -> list[list[Image]]:
@@ -195,8 +220,24 @@ def _runs(images: list[Image]) -> list[list[Image]]:
     return runs if 1 < len(runs) <= MAX_RUNS and even else [images]
 
 
+def _by_repeated_number(images: list[Image]) -> list[list[Image]]:
+    """Passes that all count from one: where every number stands at the same number of positions."""
+    by_number = _groups(images, lambda image: image.header.instance)
+    n_each = {len(group) for group in by_number}
+    if len(n_each) > 1 or len(by_number) < _SUBSTANTIAL or images[0].header.frame >= 0:
+        return [images]
+    z_mm = _places(images)
+    ordered = (sorted(group, key=lambda image: z_mm[id(image)]) for group in by_number)
+    passes = [list(part) for part in zip(*ordered, strict=True)]
+    even = all(is_even(sorted(z_mm[id(image)] for image in one)) for one in passes)
+    return passes if even and not _repeats(images) else [images]
+
+
 def _by_occurrence(images: list[Image]) -> list[list[Image]]:
-    """Where every position has the same number of images, the first of each, the second, …"""
+    """Where every position has the same number of images, the first of each, the second, …
+
+    Without different instance numbers nothing says which is the first.
+    """
     z_mm = _places(images)
     if any(map(math.isnan, z_mm.values())):
         return [images]
@@ -210,6 +251,8 @@ def _by_occurrence(images: list[Image]) -> list[list[Image]]:
             last = z_mm[id(image)]
     n_each = {len(stack) for stack in stacks}
     if len(n_each) > 1 or len(stacks) < _SUBSTANTIAL:
+        return [images]
+    if any(len({image.header.instance for image in stack}) < len(stack) for stack in stacks):
         return [images]
     ordered = (sorted(stack, key=acquisition_order) for stack in stacks)
     return [list(part) for part in zip(*ordered, strict=True)]

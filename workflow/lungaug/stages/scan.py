@@ -21,7 +21,7 @@ from lungaug.settings import setting
 from lungaug.sources import mendeley, plan, series
 from lungaug.sources.headers import Entry, update_index
 from lungaug.sources.image import Image, Rejection
-from lungaug.sources.mask_matching import HELP, SUFFIXES
+from lungaug.sources.mask_matching import HELP, SUFFIXES, loose
 from lungaug.sources.mendeley_patients import FingerprintSettings
 from lungaug.sources.private import PrivateFile, private_folder
 from lungaug.sources.sheet import Sheet, read_sheet
@@ -175,7 +175,7 @@ def _look_at_dicom(
             settings.rescale_types,
         ),
     )
-    _warn_of_unmatched(answers, tree.entries, survey.images)
+    survey.sheet_lines = _warn_of_unmatched(answers, tree.entries, survey.images)
     for found in sorted(survey.run(), key=lambda one: names.patient(one.name)):
         _add_found(findings, found, survey, names, settings)
     findings.rejections += survey.rejections
@@ -201,7 +201,8 @@ def _tree(root: Path, private: Path, masks: Path | None, settings: Settings) -> 
     base = root.resolve()
     if masks.resolve().is_relative_to(base):
         below = masks.resolve().relative_to(base).as_posix() + "/"
-        entries = [entry for entry in entries if not entry.path.startswith(below)]
+        images = ("image", "damaged")
+        entries = [e for e in entries if not e.path.startswith(below) or e.kind in images]
     if not any(entry.kind in ("mask", "annotations") for entry in others):
         raise InputError(
             f"source.masks: no PNG mask or annotation file among {len(others)} files; accepted: "
@@ -225,14 +226,20 @@ def _log_unused(survey: Survey) -> None:
         log.warning("%d masks or annotation files are not used: %s", count, reason)
 
 
-def _warn_of_unmatched(answers: Sheet, entries: Sequence[Entry], images: Sequence[Image]) -> None:
-    """Say which lines of the sheet have no effect, by number only: they hold identifiers."""
+def _warn_of_unmatched(answers: Sheet, entries: Sequence[Entry], images: Sequence[Image]) -> str:
+    """Say which lines of the sheet have no effect, by number only: they hold identifiers.
+
+    Returns:
+        Those of them that name somebody who is here but for zeros or case, as a spreadsheet
+        program leaves names.
+    """
     # A faulty file is in the source and told of as rejected, though its headers are not known.
     paths = [image.path for image in images] + [e.path for e in entries if e.fault]
     uids = [image.header.sop_uid for image in images]
-    lines = answers.unmatched(series.group(images, answers), paths, uids)
+    patients = series.group(images, answers)
+    lines = answers.unmatched(patients, paths, uids)
     if not lines:
-        return
+        return ""
     listed = ", ".join(map(str, lines[:_LINES_SHOWN]))
     if len(lines) > _LINES_SHOWN:
         listed += f" and {len(lines) - _LINES_SHOWN} more"
@@ -241,6 +248,9 @@ def _warn_of_unmatched(answers: Sheet, entries: Sequence[Entry], images: Sequenc
         f"lines {listed}" if len(lines) > 1 else f"line {listed}",
         "name" if len(lines) > 1 else "names",
     )
+    here = {loose(patient) for patient in patients}
+    near = [r.line for r in answers.rows if r.line in lines and loose(r.patient) in here]
+    return ", ".join(map(str, near[:_LINES_SHOWN]))
 
 
 def _resolver(
