@@ -225,6 +225,9 @@ class _Finder:
         """The names that an image of this mask may have, the mask's own first."""
         lower = base.casefold()
         shorter = [base[: -len(end)] for end in self.suffixes if lower.endswith(end.casefold())]
+        words = {end.strip("_-.").casefold() for end in self.suffixes}
+        heads = [f"{word}{mark}" for word in sorted(words) for mark in "_-." if word]
+        shorter += [base[len(head) :] for head in heads if lower.startswith(head)]
         return [base, *(name for name in shorter if name)]
 
     def narrowed(self, keys: set[Hashable], mask: MaskFile) -> set[Hashable]:

@@ -54,7 +54,9 @@ class Settings:
         "the most slices, original images before derived ones), or all",
     )
     mask_suffixes: tuple[str, ...] = setting(
-        SUFFIXES, "endings of a mask's name behind the image's name: IM01_mask.png for IM01.dcm"
+        SUFFIXES,
+        "endings of a mask's name behind the image's name, or before it: IM01_mask.png or "
+        "mask_IM01.png for IM01.dcm",
     )
     on_bad_input: Literal["stop", "skip"] = setting(
         "stop", "what a lost annotation does: stop the run, or leave its patient out"
