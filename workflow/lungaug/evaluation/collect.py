@@ -20,9 +20,6 @@ METRICS_COLUMNS = (
     "pixel_mm2",
 )
 DIGITS = 6
-# Who chose a training's threshold, as metrics.tsv has it; by default it is this one.
-BY_SETTING, BY_VALIDATION, BY_DEFAULT = "setting", "validation", "default"
-FALLBACK = 0.5
 _KEYS = ["segmenter", "arm", "seed", "fold"]
 
 

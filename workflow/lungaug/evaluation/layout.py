@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lungaug.cohort import CLASSES
-from lungaug.evaluation.collect import BY_DEFAULT, FALLBACK
+from lungaug.evaluation.chosen_by import BY_DEFAULT, FALLBACK
 from lungaug.evaluation.scores import ANY_CONVENTION, BASELINES, TESTED, arm_order
 
 OVERLAP_TITLES = {

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lungaug.evaluation.collect import FALLBACK
+from lungaug.evaluation.chosen_by import FALLBACK
 from lungaug.evaluation.counts import STORED, reaches
 
 # Fixed and coarse: a handful of validation patients cannot tell neighbouring values apart.

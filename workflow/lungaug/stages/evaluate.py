@@ -16,7 +16,7 @@ from lungaug.cohort import read_table, write_table
 from lungaug.crops import equivalent_diameter_mm
 from lungaug.errors import InputError
 from lungaug.evaluation.calibration import Reliability
-from lungaug.evaluation.collect import BY_DEFAULT, BY_SETTING, BY_VALIDATION
+from lungaug.evaluation.chosen_by import BY_DEFAULT, BY_SETTING, BY_VALIDATION
 from lungaug.evaluation.counts import count, distances_mm, predicted_mask, stored_counts
 from lungaug.evaluation.detection import match_boxes, match_centres, references_of
 from lungaug.evaluation.lesions import HIT_IOU, Lesion, lesions_of
