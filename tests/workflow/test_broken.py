@@ -112,7 +112,7 @@ def test_a_full_disk_at_ingest(copy: Copy, disk: Disk) -> None:
     line = next(text for text in run.output.splitlines() if "lungaug ingest:" in text)
     assert "results/interrupted/ingest/b0" in line
     assert "no space left on the disk; free some, then run the same command again" in line
-    assert jobs_of(copy).rules() == {"ingest"}
+    assert jobs_of(copy).rules() - {"check_networks"} == {"ingest"}
     assert not [*disk.place.rglob("*.part"), *disk.place.rglob("*.h5")]
 
 

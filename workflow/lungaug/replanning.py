@@ -68,8 +68,13 @@ def asking_who_waits(dag: Any) -> Iterator[None]:
                     seen.add(follower)
                     queue.append(follower)
 
+    # The decision is wrapped once for each time that a process reads the Snakefile.
+    before = vars(dag).get("bfs")
     dag.bfs = bfs
     try:
         yield
     finally:
-        del dag.bfs
+        if before is None:
+            del dag.bfs
+        else:
+            dag.bfs = before
