@@ -19,7 +19,7 @@ Rows = list[dict[str, str]]
 
 ARMS = ("none", "metalung", "copypaste")
 ADDING = ("metalung", "copypaste")
-WITHOUT_FOLD = {"learning_curve_tables", "cost", "score_figures", "report"}
+WITHOUT_FOLD = {"check_cohort", "learning_curve_tables", "cost", "score_figures", "report"}
 JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):\n((?: {4}.*\n)+)", re.MULTILINE)
 
 
