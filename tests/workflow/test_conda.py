@@ -29,12 +29,7 @@ ENVS = REPOSITORY / "envs"
 STAGES = sorted({path.stem for path in ENVS.glob("*.yaml")} - {RUNNER})
 WITHOUT = Path(stand_in.__file__).with_name("without.py")
 GENERATOR = "results/tiny/fixed/generators/gaussian/patches.h5"
-# Hosts beside nodules, since the tiny cohort's two training patients have no others.
-WITH_GENERATOR = (
-    "--config",
-    'arms=["none","metalung","gaussian"]',
-    'insert={"hosts":{"beside_nodules":true}}',
-)
+WITH_GENERATOR = ("--config", 'arms=["none","metalung","gaussian"]')
 
 # A package that no other brings, and a file whose job needs it.
 TAKEN_AWAY = {
