@@ -9,13 +9,14 @@ from insertion.scene import SPACING_MM, disc, patch, slice_with_nodule
 from lungaug.errors import SettingError
 from lungaug.insertion.blend import (
     FeatherSettings,
+    distance_outside,
     feathered,
     footprint,
     measured,
     psf_profile,
 )
 from lungaug.insertion.protocol import Refused
-from lungaug.insertion.resize import in_host_pixels
+from lungaug.insertion.resize import Shape, in_host_pixels
 
 SETTINGS = FeatherSettings()
 
@@ -92,6 +93,16 @@ def test_only_the_feather_is_lifted_and_noise_stays(width: int) -> None:
     assert (lifted[rim] - hu[rim]).max() <= 800
     quiet = feathered(hu - np.where(shape.mask, 0, noise), shape, (0.6, 0.3, 0.1)[:width], mean)
     assert np.abs((lifted - quiet)[rim] - noise[rim]).max() <= 1
+
+
+def test_each_ring_has_its_share_of_the_borders_contrast() -> None:
+    """The outline runs half a pixel outside the mask's last pixel, a ring's middle another half."""
+    mask = disc((31, 31), (15, 15), 5)
+    shape = Shape(np.zeros(mask.shape), mask, np.maximum(distance_outside(mask) - 0.5, 0))
+    hu = np.where(mask, -50, -850).astype(np.int16)
+    lifted = feathered(hu, shape, (0.6, 0.3, 0.1), np.full(hu.shape, -850, np.float32))
+    assert lifted[15, 19:26].tolist() == [-50, -50, -370, -610, -770, -850, -850]
+    assert lifted[:11, 15].tolist()[::-1] == [-50, -370, -610, -770, *[-850] * 7]
 
 
 def test_a_vessel_in_the_feather_is_not_darkened() -> None:
