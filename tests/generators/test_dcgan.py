@@ -216,7 +216,9 @@ def test_penalties_see_hu_and_a_mask_from_0_to_1(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(dcgan, "penalty", penalty)
     learner = dcgan._Learner(SETTINGS, Seen.of(CROPS, 1), CROPS, circumstances())
-    drawn = torch.stack([torch.full((8, 32, 32), -0.5), torch.linspace(-1, 1, 8192).view(8, 32, 32)])
+    drawn = torch.stack(
+        [torch.full((8, 32, 32), -0.5), torch.linspace(-1, 1, 8192).view(8, 32, 32)]
+    )
     drawn = drawn.movedim(0, 1).requires_grad_()
     learner._teach_drawer(drawn, learner.features[:8], None)
     ((hu, mask),) = seen

@@ -111,8 +111,6 @@ def _cavity(hu: NDArray[np.int16], tissue: Image, outline: Contour, share: float
     cv2.drawContours(inside, [outline], 0, 1, cv2.FILLED, offset=(-left, -top))
     inside &= 1 - tissue[window]
     core = cv2.erode(inside, np.ones((3, 3), np.uint8))
-    if not core.any():
-        core = inside
     clear = (cv2.blur(hu[window], (3, 3)) < CLEAR_AIR_HU) & (core > 0)
     gas_share = np.count_nonzero(clear) / max(cv2.countNonZero(core), 1)
     return Cavity(
