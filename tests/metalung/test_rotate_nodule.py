@@ -139,6 +139,23 @@ def test_its_edge_leaves_other_nodules_alone():
     assert (turned[labels == 1] == 0).all()
 
 
+@pytest.mark.parametrize("corner", [(1, 1), (1, 124), (92, 1), (92, 124)])
+def test_an_edge_on_the_first_and_last_pixels_of_the_slice_turns_too(corner):
+    """A square in a square rim looks the same after a quarter turn."""
+    hu, nodule, _ = chest(nodules=())
+    hu[:] = -850
+    top, left = corner
+    nodule[top : top + 3, left : left + 3] = 1
+    rim = widened(nodule == 1, 1) & (nodule == 0)
+    hu[rim], hu[nodule == 1] = -400, 0
+    edge = packed(np.ones(np.count_nonzero(rim), bool))
+    fill = [10 if top == 1 else -10, 10 if left == 1 else -10]
+    parameters = {**IN_PLACE, "degrees": 90.0, "fill": fill, "edge_px": 1, "edge": edge}
+    turned, labels = ROTATE_NODULE.apply(hu, nodule, parameters)
+    np.testing.assert_array_equal(turned, hu)
+    np.testing.assert_array_equal(labels, nodule)
+
+
 def test_the_filling_has_the_density_of_parenchyma_alone():
     """Neither another nodule, however faint, nor a wall beside the hole tints it."""
     hu, nodule, _ = chest(nodules=())
