@@ -39,6 +39,13 @@ def test_mean_and_spread_are_kept_whatever_the_number() -> None:
     assert found.std() == pytest.approx(donor_hu.std(), rel=0.05)
 
 
+def test_quantiles_lie_at_the_middle_of_equal_shares() -> None:
+    donor_hu = np.array([-100, 0, 100, 200], np.int16)
+    assert quantiles(donor_hu, 2).tolist() == [-50, 150]
+    assert quantiles(donor_hu, 8).tolist() == [-100, -75, -25, 25, 75, 125, 175, 200]
+    assert quantiles(donor_hu[:1], 3).tolist() == [-100] * 3
+
+
 def test_equal_values_keep_their_order() -> None:
     found = standardised(np.zeros(4), np.array([1, 2, 3, 4], np.int16))
     assert found.tolist() == [1, 2, 3, 4]

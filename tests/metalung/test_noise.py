@@ -106,6 +106,19 @@ def test_air_a_little_above_the_floor_is_held_and_denser_air_is_not():
     assert (noisy[:, 1::2].min(), noisy[:, 1::2].max()) == (-10, 10)
 
 
+def test_published_noise_is_not_held_at_the_floor():
+    noise = field(-1024, distribution="published")
+    assert (noise.min(), noise.max()) == (0, 19)
+
+
+def test_a_nodule_of_any_number_of_pixels_gets_noise():
+    nodule = np.zeros((9, 11), np.uint8)
+    nodule[2, 3:10] = 1
+    noisy = NOISE_NODULE.apply(np.zeros((9, 11), np.int16), nodule, PUBLISHED)[0]
+    np.testing.assert_array_equal(noisy[2, 3:10], field(distribution="published").ravel()[:7])
+    assert np.count_nonzero(noisy[nodule == 0]) == 0
+
+
 def test_seeds_differ():
     assert (field(seed=1) != field(seed=2)).mean() > 0.9
 
