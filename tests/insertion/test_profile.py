@@ -45,16 +45,10 @@ def test_a_bright_border_does_not_count_as_fall() -> None:
 
 def test_what_does_not_count_falls_as_the_next_one_inwards() -> None:
     real = np.choose(DEPTH, [-850, -400, -150, -60, -50])
-    real[:, :10] -= 500
-    assert fall_of(real, MASK, np.arange(21)[None] >= np.full((21, 1), 10)) == [350, 100, 10]
-    assert fall_of(np.choose(DEPTH, [-850, -400, -150, -60, -50]), MASK, DEPTH > 1) == [
-        100,
-        100,
-        10,
-    ]
-    assert fall_of(np.choose(DEPTH, [-850, -400, -150, -60, -50]), MASK, DEPTH == 1) == [350] * 1 + [
-        0, 0
-    ]  # fmt: skip
+    assert fall_of(real, MASK, DEPTH > 1) == [100, 100, 10]
+    assert fall_of(real, MASK, DEPTH == 1) == [350, 0, 0]
+    half = np.broadcast_to(np.arange(21) >= 10, MASK.shape)
+    assert fall_of(np.where(half, real, real - 500), MASK, half) == [350, 100, 10]
 
 
 def test_depth_is_at_most_that_of_the_record_and_counts_at_the_edge_of_the_image() -> None:

@@ -152,3 +152,4 @@ def test_labels_turned_in_part_are_those_turned_whole(seed):
         whole = turned(labels, degrees, (100.0, 166.0), 0)
         in_part = turned_labels(labels, degrees, (100.0, 166.0), bounding_box(labels))
         np.testing.assert_array_equal(in_part, whole)
+        assert in_part.dtype == whole.dtype == np.uint8
