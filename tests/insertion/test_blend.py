@@ -110,6 +110,15 @@ def test_a_rim_is_as_wide_as_the_settings_have_it(width: int) -> None:
     assert profile == pytest.approx(rim[:width], abs=0.01)
 
 
+def test_vessels_beyond_the_rim_are_no_background() -> None:
+    """However much of it they fill: what is left of the lung around is."""
+    hu, nodule, lung = slice_with_nodule((0.5, 0.2))
+    vessels = (distance_outside(nodule > 0) >= 4) & (np.arange(hu.shape[0]) < 38)[:, None]
+    hu[vessels & (lung > 0)], lung[vessels & (lung > 0)] = 30, 2
+    profile, _ = measured(hu, nodule, lung, 1, SETTINGS)
+    assert profile == pytest.approx((0.5, 0.2), abs=0.02)
+
+
 def test_another_nodule_and_what_is_near_it_have_no_say() -> None:
     hu, nodule, lung = slice_with_nodule((0.5, 0.2))
     other = disc(hu.shape, (35, 44), 3) & (nodule == 0)

@@ -111,6 +111,14 @@ def test_places_are_file_group_and_row_of_the_slice(cohort: SmallCohort) -> None
     assert hosts.patients == sorted(TRAINING)
 
 
+def test_a_patients_slices_are_those_of_all_its_files() -> None:
+    parts = [("a.h5", "8x8", np.array([0, 3])), ("b.h5", "9x9", np.array([5]))]
+    hosts = Hosts({"p": parts})
+    assert len(hosts) == 3
+    places = set(islice(hosts.in_turn(0), 3))
+    assert places == {("a.h5", "8x8", 0), ("a.h5", "8x8", 3), ("b.h5", "9x9", 5)}
+
+
 def test_the_default_takes_slices_of_all_patients_a_centimetre_off() -> None:
     assert HostSettings() == HostSettings("all", distance_mm=10.0, beside_nodules=False)
 

@@ -193,6 +193,11 @@ def test_a_nodule_at_the_corner_of_the_slice_changes_what_it_would_elsewhere() -
             applied(flat, patch(), {**drawn, "place": place})
 
 
+def test_all_eight_ways_of_turning_are_drawn() -> None:
+    flips = [inserted(host(), patch(4.0), seed=seed)[0]["flip"] for seed in range(60)]
+    assert set(flips) == set(range(8))
+
+
 def test_a_long_nodule_is_turned_until_it_fits() -> None:
     lung = np.zeros((72, 64), np.uint8)
     lung[26:46, 4:-4] = 1

@@ -36,6 +36,13 @@ def test_noise_is_measured_where_it_is_asked_for() -> None:
     assert noise_sd(image, np.flipud(left)) == pytest.approx(40, rel=0.08)
 
 
+def test_a_straight_edge_is_no_noise() -> None:
+    step = np.where(np.arange(40) < 20, -850, 50)[None].repeat(40, axis=0)
+    near = np.abs(np.arange(40) - 19.5) < 1
+    assert noise_sd(step, np.broadcast_to(near, step.shape)) < 1e-6
+    assert noise_sd(step.T, np.broadcast_to(near, step.shape).T) < 1e-6
+
+
 def test_noise_is_told_from_structure() -> None:
     rng = np.random.default_rng(0)
     rows, cols = np.indices((60, 60))

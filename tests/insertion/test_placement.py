@@ -64,7 +64,7 @@ def test_far_places_count_where_close_ones_are_few(seed):
     rng = np.random.default_rng(seed)
     free = rng.random((70, 80)) < rng.choice([0.02, 0.3, 0.9])
     to, n = tuple(rng.integers(-5, 75, 2).tolist()), int(rng.integers(1, 20))
-    shape = np.ones(rng.integers(1, 3, 2), bool)
+    shape = np.ones(rng.integers(1, 3, 2) * (1, 4), bool)
     places = np.argwhere(free_places(free, shape))
     order = np.argsort(((places - to) ** 2).sum(axis=1), kind="stable")[:n]
     found = {nearest_free_place(free, shape, to, n, rng=rng) for _ in range(30 * n)}

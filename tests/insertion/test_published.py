@@ -138,6 +138,18 @@ def test_all_places_but_the_first_are_drawn() -> None:
     assert all(isinstance(each, Refused) and "no room" in each.reason for each in refused)
 
 
+@pytest.mark.parametrize(("row", "is_lost"), [(349, False), (350, True)])
+def test_of_512_rows_those_from_350_on_are_lost(row: int, is_lost: bool) -> None:
+    shape = published.pasted_shape(patch(), 16)
+    top, height = np.flatnonzero(shape.any(axis=1))[0], np.count_nonzero(shape.any(axis=1))
+    lung = np.zeros((512, 64), np.uint8)
+    lung[row + top : row + top + height] = 1
+    low = host(hu=np.full(lung.shape, -850, np.int16), nodule=np.zeros_like(lung), lung=lung)
+    drawn = [published.draw(low, patch(), rng=rng_of(seed)) for seed in range(20)]
+    places = [d["place"][0] for d in drawn if not isinstance(d, Refused)]
+    assert set(places) == (set() if is_lost else {row})
+
+
 def test_a_place_beyond_the_slice_is_refused() -> None:
     before = large_host()
     with pytest.raises(InputError, match="beyond the slice"):

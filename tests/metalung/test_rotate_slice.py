@@ -81,9 +81,17 @@ def test_draws_again_when_a_single_pixel_would_vanish():
     nodule[30, 40] = 9
     vanishing = [d for d in np.arange(0, 90, 0.5) if not turned(nodule, d, (47.5, 63.5), 0).any()]
     assert vanishing
-    for seed in range(30):
-        parameters = drawn("rotate_slice", (hu, nodule, lung), seed)
-        assert 9 in ROTATE_SLICE.apply(hu, nodule, parameters)[1]
+    for large in (False, True):
+        nodule[40:50, 50:60] = 3 * large
+        for seed in range(30):
+            parameters = drawn("rotate_slice", (hu, nodule, lung), seed)
+            assert 9 in ROTATE_SLICE.apply(hu, nodule, parameters)[1]
+
+
+def test_a_nodule_that_fills_the_slice_stays_where_nothing_turns():
+    nodule = np.ones((20, 30), np.uint8)
+    case = nodule.astype(np.int16), nodule, nodule
+    assert isinstance(drawn("rotate_slice", case, degrees=(0.0, 0.0)), dict)
 
 
 @pytest.mark.parametrize("degrees", [7.5, -33.0, 60.0, 98.0, 171.0])
