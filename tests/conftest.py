@@ -23,6 +23,14 @@ def real_data() -> Path:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def importable_in_processes() -> Iterator[None]:
+    """Let processes that a test starts find the package, as the tests themselves do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(REPOSITORY / "workflow"), prepend=os.pathsep)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def one_torch_thread() -> Iterator[None]:
     """One thread for torch, where a test has imported it: the tests themselves run side by side."""
     torch = sys.modules.get("torch")

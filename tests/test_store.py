@@ -60,6 +60,15 @@ def test_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_no_object_of_a_file_has_a_time(tmp_path: Path) -> None:
+    """Files written within one second are equal with times in them too."""
+    times = []
+    with h5py.File(write(tmp_path / "a.h5", series("p1", 3, (16, 16)))) as file:
+        file.visititems(lambda _, item: times.append(h5py.h5o.get_info(item.id).ctime))
+    assert len(times) >= 4
+    assert set(times) == {0}
+
+
 def test_stacks_part_patients_and_series(tmp_path: Path) -> None:
     path = write(tmp_path / "a.h5", series("p1", 2, (8, 8)), series("p2", 3, (8, 8)))
     with SliceFile(path) as file:

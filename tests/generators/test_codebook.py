@@ -80,6 +80,19 @@ def test_dead_codes_are_set_onto_encodings_of_the_batch(encodings: Tensor) -> No
     assert book.n_used() == SETTINGS.size
 
 
+def test_a_code_in_just_enough_use_is_not_dead(encodings: Tensor) -> None:
+    settings = replace(SETTINGS, decay=0.5, dead_below=0.5)
+    book = codebook(settings).train()
+    # Vectors are sums over uses: these two stay where no encoding is near.
+    book.uses.fill_(1.0)
+    book.vectors[[2, 5]] = book.sums[[2, 5]] = 1e6
+    book.uses[5] = 0.999
+    book(encodings, seed=1)
+    assert book.uses[2] == settings.dead_below
+    assert (book.vectors[2] > 1e5).all()
+    assert (book.vectors[5].abs() < 10).all()
+
+
 def test_restarts_follow_from_the_seed_alone(encodings: Tensor) -> None:
     settings = replace(SETTINGS, dead_below=0.5)
     vectors = []

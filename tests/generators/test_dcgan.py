@@ -207,6 +207,26 @@ def test_penalties_are_columns_of_the_history() -> None:
     assert "wasserstein" not in row
 
 
+def test_penalties_see_hu_and_a_mask_from_0_to_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def penalty(hu: Tensor, mask: Tensor, *_: object) -> dict[str, Tensor]:
+        seen.append((hu, mask))
+        return {"hinge": hu.mean()}
+
+    monkeypatch.setattr(dcgan, "penalty", penalty)
+    learner = dcgan._Learner(SETTINGS, Seen.of(CROPS, 1), CROPS, circumstances())
+    drawn = torch.stack(
+        [torch.full((8, 32, 32), -0.5), torch.linspace(-1, 1, 8192).view(8, 32, 32)]
+    )
+    drawn = drawn.movedim(0, 1).requires_grad_()
+    learner._teach_drawer(drawn, learner.features[:8], None)
+    ((hu, mask),) = seen
+    assert torch.equal(hu, drawn[:, 0])
+    assert (mask.min(), mask.max()) == (0, 1)
+    torch.testing.assert_close(2 * mask - 1, drawn[:, 1])
+
+
 def test_samples_that_are_all_alike_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dcgan.Drawer, "forward", _always_the_same)
     history = Dcgan(SETTINGS).fit(CROPS, circumstances())

@@ -30,6 +30,17 @@ def test_the_window_is_linear_and_clipped():
     assert network_input(hu, PLAIN).tolist() == [[0, 0, 0.5, 1, 1]]
 
 
+def test_a_slice_spans_its_own_minimum_to_maximum():
+    hu = np.array([[-900, -400, 100, 1100]], np.int16)
+    settings = ContrastSettings(scale="slice", equalise=False)
+    assert network_input(hu, settings).tolist() == [[0, 0.25, 0.5, 1]]
+
+
+def test_the_default_is_a_lung_window_equalised_in_eight_by_eight_tiles():
+    default = ContrastSettings("window", -1000, 400, equalise=True, tiles=8, clip_limit=0.01)
+    assert ContrastSettings() == default
+
+
 def test_metal_elsewhere_changes_no_other_pixel_within_the_window():
     hu, _ = thorax()
     metal = hu.copy()
@@ -53,12 +64,21 @@ def test_same_slice_same_bytes_and_input_untouched():
     assert np.array_equal(hu, before)
 
 
-def test_equalising_agrees_with_scikit_image():
+@pytest.mark.parametrize("clip_limit", [0.01, 0.03, 0.1])
+def test_equalising_agrees_with_scikit_image(clip_limit):
     hu, _ = thorax((256, 320))
-    ours = network_input(hu)
-    theirs = equalize_adapthist(network_input(hu, PLAIN))
-    assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.99
-    assert np.abs(ours - theirs).mean() < 0.05
+    ours = network_input(hu, ContrastSettings(clip_limit=clip_limit))
+    theirs = equalize_adapthist(network_input(hu, PLAIN), clip_limit=clip_limit)
+    assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.993
+    assert np.abs(ours - theirs).mean() < 0.03
+
+
+def test_equalising_what_is_equal_already_changes_no_grey_level():
+    ramp = np.tile(np.linspace(-1000, 400, 256).astype(np.int16), (16, 1))
+    seen = network_input(ramp, ContrastSettings(tiles=1, clip_limit=1.0))
+    np.testing.assert_allclose(seen, network_input(ramp, PLAIN), atol=1.1 / 255)
+    assert len(np.unique(seen)) == 255
+    assert seen.max() == 1
 
 
 def test_an_empty_window_is_refused():

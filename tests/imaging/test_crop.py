@@ -114,10 +114,19 @@ def test_same_crop_wherever_the_nodule_lies_on_the_slice():
     np.testing.assert_array_equal(crops[0].mask, crops[1].mask)
 
 
-@pytest.mark.parametrize("spacing", [(np.nan, 0.7), (0.7, 0.0), (-1.0, 0.7), (np.inf, 0.7)])
-def test_scaled_needs_a_spacing(spacing):
+@pytest.mark.parametrize(
+    ("spacing", "found"),
+    [
+        ((np.nan, 0.7), "unknown"),
+        ((np.inf, 0.7), "unknown"),
+        ((0.7, 0.0), "0.7 x 0 mm"),
+        ((-1.0, 0.7), "-1 x 0.7 mm"),
+        ((0.7, 0.049), "0.7 x 0.049 mm"),
+    ],
+)
+def test_scaled_needs_a_spacing(spacing, found):
     hu, nodule = slice_with(ellipse((64, 64), (32, 32), (5, 5)))
-    with pytest.raises(InputError, match=r"spacing .*; accepted: known"):
+    with pytest.raises(InputError, match=rf"spacing {found}; accepted: known, at least 0\.05 mm"):
         cut(hu, nodule, 1, spacing)
 
 

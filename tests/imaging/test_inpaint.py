@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from scipy import ndimage
 
 from lungaug.imaging.inpaint import transferred_texture
 
@@ -26,6 +28,35 @@ def test_a_hole_in_a_gradient_disappears():
     rest = filled - ramp[rows_cols[1]]
     assert abs(rest.mean()) < 12
     assert 12 < rest.std() < 28
+
+
+@pytest.mark.parametrize("sigma_px", [2.0, 3.0])
+def test_it_is_the_source_less_its_local_mean_plus_the_one_here(sigma_px):
+    """Gaussian means of usable pixels, the hole's excepted, worked out on the whole image."""
+    rng = np.random.default_rng(1)
+    hu = np.rint(rng.normal(-850, 60, (60, 90)) + 2 * np.arange(90)).astype(np.int16)
+    hole, usable = disc(hu.shape, 30, 25, 3), rng.random(hu.shape) < 0.8
+    counted = usable & ~hole
+    blurred = [
+        ndimage.gaussian_filter(np.where(counted, image, 0.0), sigma_px)
+        for image in (hu, np.ones(hu.shape))
+    ]
+    mean = blurred[0] / blurred[1]
+    rows, cols = np.nonzero(hole)
+    expected = hu[rows - 4, cols + 40] - mean[rows - 4, cols + 40] + mean[rows, cols]
+    given = {} if sigma_px == 2 else {"sigma_px": sigma_px}
+    found = transferred_texture(hu, (rows, cols), (-4, 40), usable, **given)
+    assert np.abs(found - expected).max() < 1.5
+    assert abs((found - expected).mean()) < 0.2
+
+
+def test_far_from_anything_usable_it_has_the_mean_of_the_surroundings():
+    hu = noisy(-850)
+    hole = np.nonzero(disc(hu.shape, 30, 20, 3))
+    usable = np.zeros(hu.shape, bool)
+    usable[:, 45:] = True
+    filled = transferred_texture(hu, hole, (0, 45), usable)
+    assert abs(filled.mean() + 850) < 15
 
 
 def test_the_hole_itself_does_not_count():

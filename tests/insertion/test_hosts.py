@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lungaug.errors import InputError, SettingError
-from lungaug.insertion.hosts import Hosts, HostSettings, hosts_in
+from lungaug.insertion.hosts import Hosts, HostSettings, hosts_in, no_hosts
 from lungaug.listing import SliceFiles
 from lungaug.store import empty_slices
 from small_cohort import ROLES, WITH_NODULE, SmallCohort
@@ -98,6 +98,52 @@ def test_without_hosts_the_error_says_what_to_do(cohort: SmallCohort) -> None:
         find(cohort, TRAINING, HostSettings(distance_mm=100))
     with pytest.raises(InputError, match="Lung-RADS 1"):
         find(cohort, set(), HostSettings())
+
+
+def test_places_are_file_group_and_row_of_the_slice(cohort: SmallCohort) -> None:
+    """Rows of a later stack count from the beginning of the file's group."""
+    hosts = find(cohort, TRAINING, HostSettings(distance_mm=0))
+    with SliceFiles(cohort.root) as files:
+        for place in islice(hosts.in_turn(0), len(hosts)):
+            fields = files.fields(place)
+            assert fields["patient"].decode() in TRAINING
+            assert int(fields["index"]) not in WITH_NODULE
+    assert hosts.patients == sorted(TRAINING)
+
+
+def test_a_patients_slices_are_those_of_all_its_files() -> None:
+    parts = [("a.h5", "8x8", np.array([0, 3])), ("b.h5", "9x9", np.array([5]))]
+    hosts = Hosts({"p": parts})
+    assert len(hosts) == 3
+    places = set(islice(hosts.in_turn(0), 3))
+    assert places == {("a.h5", "8x8", 0), ("a.h5", "8x8", 3), ("b.h5", "9x9", 5)}
+
+
+def test_the_default_takes_slices_of_all_patients_a_centimetre_off() -> None:
+    assert HostSettings() == HostSettings("all", distance_mm=10.0, beside_nodules=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "n_healthy", "advice"),
+    [
+        (HostSettings("healthy", 5.0), 3, ["patients: all", "distance_mm below 5", "beside"]),
+        (HostSettings("all", 5.0), 3, ["distance_mm below 5", "beside"]),
+        (HostSettings("all", 0.5), 3, ["distance_mm below 0.5", "beside"]),
+        (HostSettings("healthy", 0.0), 3, ["patients: all", "beside"]),
+        (HostSettings("healthy", 5.0), 0, ["beside"]),
+        (HostSettings("healthy", 5.0, beside_nodules=True), 0, []),
+    ],
+)
+def test_advice_names_what_could_still_help(
+    settings: HostSettings, n_healthy: int, advice: list[str]
+) -> None:
+    said = no_hosts(7, n_healthy, settings)
+    assert "of the 7 training patients" in said
+    assert f"; {n_healthy} slices have lungs and no nodule; accepted: " in said
+    asked = ["patients: all", "distance_mm below", "beside"]
+    for word in asked:
+        assert (word in said) == any(each.startswith(word) for each in advice)
+    assert all(each in said for each in advice)
 
 
 def test_a_distance_is_a_finite_number() -> None:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from insertion.scene import disc, host, patch
 from lungaug.errors import InputError, SettingError
-from lungaug.insertion.blend import footprint
-from lungaug.insertion.donors import Donor, Donors
+from lungaug.insertion import nodule as nodule_module
+from lungaug.insertion import resize
+from lungaug.insertion.blend import FeatherSettings, footprint
+from lungaug.insertion.donors import Donor, Donors, values_of
 from lungaug.insertion.nodule import (
     InsertionSettings,
     PlaceSettings,
@@ -132,6 +134,70 @@ def test_what_does_not_fit_has_a_reason(changes: dict[str, object], mm: float, r
     assert reason in refused.reason
 
 
+def test_the_lungs_bound_a_nodule_by_their_area_in_mm() -> None:
+    lung = np.zeros((72, 64), np.uint8)
+    lung[20:40, 20:50] = 1
+    room = 20 * 30 * 0.8 * 0.7
+    for area, reason in ((0.98 * room, "no room"), (1.02 * room, "larger than the lungs")):
+        refused = draw(
+            host(lung=lung), patch(np.sqrt(4 / np.pi * area)), DONORS, settings=DEFAULT,
+            rng=rng_of(0),
+        )  # fmt: skip
+        assert isinstance(refused, Refused)
+        assert reason in refused.reason
+
+
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    assert PlaceSettings() == PlaceSettings(0.7, (0.0, 0.0), 4)
+    chosen = InsertionSettings(
+        PlaceSettings(), FeatherSettings(3, measured=True, psf_px=0.8), standardise=True,
+        n_nearest=8, fall=True, noise=1.0, flips=True,
+    )  # fmt: skip
+    assert chosen == DEFAULT
+
+
+@pytest.mark.parametrize("attempts", [1, 3, 8])
+def test_no_more_ways_of_turning_are_tried_than_asked_for(
+    monkeypatch: pytest.MonkeyPatch, attempts: int
+) -> None:
+    tried: list[int] = []
+
+    def in_host_pixels(one: Patch, spacing_mm: tuple[float, float], flip: int) -> object:
+        tried.append(flip)
+        return resize.in_host_pixels(one, spacing_mm, flip)
+
+    monkeypatch.setattr(nodule_module, "in_host_pixels", in_host_pixels)
+    chosen = InsertionSettings(place=PlaceSettings(attempts=attempts))
+    assert isinstance(draw(host(), patch(45), DONORS, settings=chosen, rng=rng_of(0)), Refused)
+    assert len(tried) == len(set(tried)) == attempts
+
+
+def test_a_nodule_at_the_corner_of_the_slice_changes_what_it_would_elsewhere() -> None:
+    """Where the margin around it is cut by the slice, the rest stays where it belongs."""
+    drawn, _ = inserted(host(), patch(), InsertionSettings(flips=False, noise=0.0))
+    size = (72, 64)
+    flat = host(hu=np.full(size, -850, np.int16), lung=np.ones(size, np.uint8))
+    hu, nodule = applied(flat, patch(), {**drawn, "place": [20, 20]})
+    rows, cols = np.nonzero(nodule)
+    height, width = np.ptp(rows) + 1, np.ptp(cols) + 1
+    for row in (0, 72 - height):
+        for col in (0, 64 - width):
+            moved, label = applied(flat, patch(), {**drawn, "place": [row, col]})
+            again = nodule[20 : 20 + height, 20 : 20 + width]
+            np.testing.assert_array_equal(label[row : row + height, col : col + width], again)
+            assert label.sum() == again.sum()
+            inside = np.s_[row : row + height, col : col + width]
+            np.testing.assert_allclose(moved[inside], hu[20 : 20 + height, 20 : 20 + width], atol=1)
+    for place in ([72 - height + 1, 0], [0, 64 - width + 1], [0, -1]):
+        with pytest.raises(InputError, match="beyond the slice"):
+            applied(flat, patch(), {**drawn, "place": place})
+
+
+def test_all_eight_ways_of_turning_are_drawn() -> None:
+    flips = [inserted(host(), patch(4.0), seed=seed)[0]["flip"] for seed in range(60)]
+    assert set(flips) == set(range(8))
+
+
 def test_a_long_nodule_is_turned_until_it_fits() -> None:
     lung = np.zeros((72, 64), np.uint8)
     lung[26:46, 4:-4] = 1
@@ -202,6 +268,43 @@ def test_donors_are_of_like_size_and_the_same_kind() -> None:
     assert drawn(40, "solid", 9) == {"3"}
     assert drawn(5.2, "ground_glass", 9) == {"4", "5"}
     assert drawn(19, "part_solid", 9) == {"3"}
+
+
+def test_donors_of_unknown_size_serve_only_where_no_size_is_known() -> None:
+    kinds = np.array(["solid"] * 3 + ["ground_glass"] * 2)
+    diameters = np.array([4, 5, np.nan, np.nan, np.nan], np.float32)
+    pool = Donors(diameters, kinds, [Donor(str(i), 1, DONOR_HU, (0.5,), ()) for i in range(5)])
+
+    def drawn(mm: float, kind: str) -> set[str]:
+        return {pool.draw(mm, kind, 9, rng=rng_of(seed)).key for seed in range(60)}
+
+    assert drawn(4.4, "solid") == {"0", "1"}
+    assert drawn(4.4, "ground_glass") == {"3", "4"}
+    assert drawn(np.nan, "solid") == {"0", "1", "2"}
+
+
+@pytest.mark.parametrize(("mm", "found"), [(5.99, {"0", "1"}), (6.01, {"0"})])
+def test_donors_of_half_as_much_again_are_still_alike(mm: float, found: set[str]) -> None:
+    donors = [Donor(str(i), 1, DONOR_HU, (0.5,), ()) for i in range(2)]
+    pool = Donors(np.array([4, mm], np.float32), np.array(["solid"] * 2), donors)
+    assert {pool.draw(4, "solid", 9, rng=rng_of(seed)).key for seed in range(40)} == found
+
+
+def test_the_hu_of_a_donor_are_found_by_slice_and_label() -> None:
+    donors = [Donor("a", i, DONOR_HU + i, (0.5,), ()) for i in (1, 2)]
+    pool = Donors(np.array([4, 5], np.float32), np.array(["solid"] * 2), donors)
+    assert pool.hu_of("", 0) is None
+    for label in (1, 2):
+        np.testing.assert_array_equal(pool.hu_of("a", label), DONOR_HU + label)
+
+
+def test_values_of_a_nodule_are_its_own_in_order() -> None:
+    hu = np.array([[5, -3, 9], [7, 1, -8]], np.int16)
+    nodule = np.array([[1, 0, 1], [2, 2, 1]], np.uint8)
+    assert values_of(hu, nodule, 1).tolist() == [-8, 5, 9]
+    for label in (0, 3):
+        with pytest.raises(InputError, match=f"no nodule {label}"):
+            values_of(hu, nodule, label)
 
 
 def test_no_donor_is_an_error() -> None:

@@ -52,6 +52,15 @@ def test_near_places_are_the_nearest():
     assert found == {(9, 10), (11, 10), (10, 9), (10, 11)}
 
 
+@pytest.mark.parametrize("to", [(15, 20), (20, 15)])
+@pytest.mark.parametrize("way", [(0, 1), (0, -1), (1, 0), (-1, 0)])
+def test_close_by_reaches_as_far_to_every_side(to, way):
+    free = np.zeros((40, 40), bool)
+    near, far = (tuple(np.add(to, np.multiply(way, n)).tolist()) for n in (7, -8))
+    free[near] = free[far] = True
+    assert nearest_free_place(free, PIXEL, to, 1, rng=np.random.default_rng(0)) == near
+
+
 def test_ties_fall_in_reading_order():
     found = {
         nearest_free_place(NINE, PIXEL, (4, 4), 2, rng=np.random.default_rng(s)) for s in range(40)
@@ -64,7 +73,7 @@ def test_far_places_count_where_close_ones_are_few(seed):
     rng = np.random.default_rng(seed)
     free = rng.random((70, 80)) < rng.choice([0.02, 0.3, 0.9])
     to, n = tuple(rng.integers(-5, 75, 2).tolist()), int(rng.integers(1, 20))
-    shape = np.ones(rng.integers(1, 3, 2), bool)
+    shape = np.ones(rng.integers(1, 3, 2) * (1, 4), bool)
     places = np.argwhere(free_places(free, shape))
     order = np.argsort(((places - to) ** 2).sum(axis=1), kind="stable")[:n]
     found = {nearest_free_place(free, shape, to, n, rng=rng) for _ in range(30 * n)}

@@ -89,6 +89,67 @@ def test_rows_that_the_published_search_loses_have_a_reason() -> None:
     assert any("rows" in reason for reason in reasons)
 
 
+@pytest.mark.parametrize("place", [[-1, 5], [5, -1], [137, 5], [5, 117], [500, 5]])
+def test_no_side_of_the_slice_is_crossed(place: list[int]) -> None:
+    before = large_host()
+    drawn = {"side": 64, "place": place}
+    with pytest.raises(InputError, match="beyond the slice"):
+        published.apply(before.hu, before.nodule, patch(), drawn)
+    hu, nodule = published.apply(before.hu, before.nodule, patch(), {**drawn, "place": [136, 116]})
+    np.testing.assert_array_equal(nodule[136:, 116:] == 1, published.pasted_shape(patch(), 64))
+    assert hu[nodule == 1].tolist() == [1] * int(nodule.sum())
+
+
+def test_a_second_nodule_has_the_next_label_and_keeps_off_the_first() -> None:
+    lung = np.zeros((100, 70), np.uint8)
+    lung[2:-2, 2:-2] = 1
+    before = host(hu=np.full(lung.shape, -850, np.int16), nodule=np.zeros_like(lung), lung=lung)
+    n = 0
+    for seed in range(12):
+        hu, nodule = before.hu, before.nodule
+        for k in (1, 2):
+            now = host(hu=hu, nodule=nodule, lung=lung)
+            drawn = published.draw(now, patch(), rng=rng_of(seed, k))
+            if isinstance(drawn, Refused):
+                break
+            hu, nodule = published.apply(hu, nodule, patch(), drawn)
+            assert nodule.max() == k
+            assert (nodule == k).sum() == published.pasted_shape(patch(), drawn["side"]).sum()
+        else:
+            n += 1
+            first = published.pasted_shape(patch(), drawn["side"])
+            assert first.any()
+    assert n >= 4
+
+
+def test_all_places_but_the_first_are_drawn() -> None:
+    lung = np.zeros((200, 180), np.uint8)
+    shape = published.pasted_shape(patch(), 16)
+    rows, cols = (np.flatnonzero(shape.any(axis=axis)) for axis in (1, 0))
+    height, width = np.ptp(rows) + 1, np.ptp(cols) + 1
+    lung[10 : 10 + height, 20 : 20 + width + 2] = 1
+    narrow = host(hu=np.full(lung.shape, -850, np.int16), nodule=np.zeros_like(lung), lung=lung)
+    drawn = [published.draw(narrow, patch(), rng=rng_of(seed)) for seed in range(80)]
+    places = {tuple(d["place"]) for d in drawn if not isinstance(d, Refused)}
+    corner = 10 - rows[0], 20 - cols[0]
+    assert places == {(corner[0], corner[1] + 1), (corner[0], corner[1] + 2)}
+    lung[:, 20 + width :] = 0
+    refused = [published.draw(narrow, patch(), rng=rng_of(seed)) for seed in range(20)]
+    assert all(isinstance(each, Refused) and "no room" in each.reason for each in refused)
+
+
+@pytest.mark.parametrize(("row", "is_lost"), [(349, False), (350, True)])
+def test_of_512_rows_those_from_350_on_are_lost(row: int, is_lost: bool) -> None:
+    shape = published.pasted_shape(patch(), 16)
+    top, height = np.flatnonzero(shape.any(axis=1))[0], np.count_nonzero(shape.any(axis=1))
+    lung = np.zeros((512, 64), np.uint8)
+    lung[row + top : row + top + height] = 1
+    low = host(hu=np.full(lung.shape, -850, np.int16), nodule=np.zeros_like(lung), lung=lung)
+    drawn = [published.draw(low, patch(), rng=rng_of(seed)) for seed in range(20)]
+    places = [d["place"][0] for d in drawn if not isinstance(d, Refused)]
+    assert set(places) == (set() if is_lost else {row})
+
+
 def test_a_place_beyond_the_slice_is_refused() -> None:
     before = large_host()
     with pytest.raises(InputError, match="beyond the slice"):

@@ -67,6 +67,25 @@ def test_the_border_may_be_wider_or_none() -> None:
     assert reject_reason(near, QualitySettings(border_px=40)) == AT_BORDER
 
 
+def test_the_defaults_take_what_is_a_nodule_of_three_millimetres() -> None:
+    default = QualitySettings(outside_share=0.05, border_px=1, min_px=8)
+    assert QualitySettings() == default
+    assert reject_reason(squares((10, 10, 2), (10, 12, 2)), default) is None
+    assert reject_reason(squares((10, 10, 2), (10, 12, 1)), default) == TOO_SMALL
+
+
+@pytest.mark.parametrize("place", [(0, 10), (10, 0), (26, 10), (10, 26)])
+@pytest.mark.parametrize("away", [0, 1])
+def test_each_side_of_the_border_counts(place: tuple[int, int], away: int) -> None:
+    row, column = (min(max(x, away), 26 - away) for x in place)
+    assert reject_reason(squares((row, column, 6)), SETTINGS) == (None if away else AT_BORDER)
+
+
+def test_of_pieces_of_one_size_the_first_is_taken() -> None:
+    twins = mask_of(squares((20, 3, 4), (3, 20, 4)))
+    np.testing.assert_array_equal(largest_piece(twins), mask_of(squares((3, 20, 4))))
+
+
 def test_the_largest_piece_is_what_stays() -> None:
     both = mask_of(squares((3, 3, 2), (10, 10, 6)))
     np.testing.assert_array_equal(largest_piece(both), mask_of(squares((10, 10, 6))))

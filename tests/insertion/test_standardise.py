@@ -39,10 +39,19 @@ def test_mean_and_spread_are_kept_whatever_the_number() -> None:
     assert found.std() == pytest.approx(donor_hu.std(), rel=0.05)
 
 
+def test_quantiles_lie_at_the_middle_of_equal_shares() -> None:
+    donor_hu = np.array([-100, 0, 100, 200], np.int16)
+    assert quantiles(donor_hu, 2).tolist() == [-50, 150]
+    assert quantiles(donor_hu, 8).tolist() == [-100, -75, -25, 25, 75, 125, 175, 200]
+    assert quantiles(np.array([0, 10], np.int16), 8).tolist() == [0, 0, 1, 4, 6, 9, 10, 10]
+    assert quantiles(donor_hu[:1], 3).tolist() == [-100] * 3
+
+
 def test_equal_values_keep_their_order() -> None:
     found = standardised(np.zeros(4), np.array([1, 2, 3, 4], np.int16))
     assert found.tolist() == [1, 2, 3, 4]
 
 
 def test_without_a_donor_values_are_rounded() -> None:
-    assert standardised(np.array([1.4, -2.6]), None).tolist() == [1, -3]
+    values = np.array([1.4, 1.6, -2.4, -2.6])
+    assert standardised(values, None).tolist() == [1, 2, -2, -3]

@@ -82,6 +82,43 @@ def test_noise_on_the_nodule_stays_on_the_nodules():
     assert abs(noisy.astype(int) - hu).max() <= 10
 
 
+@pytest.mark.parametrize(
+    ("distribution", "intensity", "expected"),
+    [
+        ("published", 20, [15, 3, 2, 13, 5, 6, 17, 0, 17]),
+        ("published", 3, [2, 0, 0, 2, 0, 0, 2, 0, 2]),
+        ("zero_mean", 20, [6, -6, -8, 4, -5, -4, 8, -9, 7]),
+        ("zero_mean", 3, [1, -1, -1, 1, -1, -1, 1, -1, 1]),
+    ],
+)
+def test_a_seed_makes_the_same_noise_on_every_machine(distribution, intensity, expected):
+    noise = field(distribution=distribution, intensity=intensity).ravel()
+    assert noise[:9].tolist() == expected
+
+
+def test_air_a_little_above_the_floor_is_held_and_denser_air_is_not():
+    for hu, reach in ((-1024, 0), (-1021, 3), (-1015, 9), (-1014, 10), (-1013, 10)):
+        noise = field(hu)
+        assert (noise.min(), noise.max()) == (-reach, reach)
+    mixed = np.tile(np.array([-1022, -900], np.int16), (300, 200))
+    noisy = NOISE_SLICE.apply(mixed, EMPTY, ZERO_MEAN)[0].astype(int) - mixed
+    assert (noisy[:, ::2].min(), noisy[:, ::2].max()) == (-2, 2)
+    assert (noisy[:, 1::2].min(), noisy[:, 1::2].max()) == (-10, 10)
+
+
+def test_published_noise_is_not_held_at_the_floor():
+    noise = field(-1024, distribution="published")
+    assert (noise.min(), noise.max()) == (0, 19)
+
+
+def test_a_nodule_of_any_number_of_pixels_gets_noise():
+    nodule = np.zeros((9, 11), np.uint8)
+    nodule[2, 3:10] = 1
+    noisy = NOISE_NODULE.apply(np.zeros((9, 11), np.int16), nodule, PUBLISHED)[0]
+    np.testing.assert_array_equal(noisy[2, 3:10], field(distribution="published").ravel()[:7])
+    assert np.count_nonzero(noisy[nodule == 0]) == 0
+
+
 def test_seeds_differ():
     assert (field(seed=1) != field(seed=2)).mean() > 0.9
 

@@ -70,6 +70,66 @@ def test_turns_by_180_degrees():
     np.testing.assert_array_equal(box, [[0, 1], [0, 1], [1, 1]])
 
 
+def test_fits_the_turned_nodule_not_the_one_that_was():
+    hu, nodule, lung = chest(nodules=())
+    nodule[50:52, 30:32] = [[1, 1], [1, 0]]
+    lung[:] = 0
+    lung[20:22, 90:92], lung[30:32, 90:92] = [[0, 1], [1, 1]], [[1, 1], [1, 0]]
+    lung[40:42, 90:92], lung[60:62, 90:92] = [[1, 0], [1, 1]], [[1, 1], [0, 1]]
+    places = [drawn("replace", (hu, nodule, lung), s, edge_px=0)["place"] for s in range(12)]
+    assert places == [[20, 90]] * 12
+
+
+def test_keeps_off_a_nodule_as_faint_as_lung():
+    """Ground glass is no obstacle to the lung mask; its label alone keeps its pixels."""
+    hu, nodule, lung = chest(nodules=())
+    lung[:] = 0
+    lung[20:30, 90:100] = lung[40:42, 30:32] = 1
+    nodule[20:30, 90:97], nodule[40:42, 30:32] = 2, 1
+    for seed in range(12):
+        parameters = drawn("replace", (hu, nodule, lung), seed, edge_px=0)
+        _, labels = REPLACE.apply(hu, nodule, parameters)
+        np.testing.assert_array_equal(np.bincount(labels.ravel()), np.bincount(nodule.ravel()))
+
+
+def test_a_new_place_overlaps_no_pixel_of_the_old_edge():
+    hu, nodule, lung = chest(nodules=())
+    lung[:], hu[:] = 0, -850
+    lung[48:53, 10:36], nodule[49:52, 20:23] = 1, 1
+    hu[nodule == 1] = 0
+    found = [drawn("replace", (hu, nodule, lung), seed, edge_px=1) for seed in range(80)]
+    assert {f["edge_px"] for f in found} == {1}
+    assert {f["side"] for f in found} == {"opposite"}
+    assert {f["place"][1] for f in found} == set(range(25, 33))
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("stop", [40, 41])
+@pytest.mark.parametrize("left", [True, False])
+def test_sides_part_at_the_middle_of_the_lungs(width, stop, left):
+    """A place is on the side on which its own middle lies, the middle itself on the right."""
+    hu, nodule, lung = chest(nodules=())
+    lung[:] = 0
+    lung[50, 20:stop] = 1
+    middle = (20 + stop) / 2
+    at = int(np.ceil(middle - width / 2)) - 1 if left else int(middle) + 1 - width // 2
+    nodule[50, at : at + width] = 1
+    found = [drawn("replace", (hu, nodule, lung), seed, edge_px=0) for seed in range(150)]
+    on_the_right = [p for p in range(20, stop - width + 1) if p + width / 2 >= middle]
+    on_the_left = [p for p in range(20, stop - width + 1) if p + width / 2 < middle]
+    free = [p for p in (on_the_right if left else on_the_left) if abs(p - at) >= width]
+    assert {f["side"] for f in found} == {"opposite"}
+    assert {f["place"][1] for f in found} == set(free)
+
+
+def test_from_the_very_middle_it_moves_to_the_right():
+    hu, nodule, lung = chest(nodules=())
+    lung[:] = 0
+    lung[50, 20:41], nodule[50, 30] = 1, 1
+    found = [drawn("replace", (hu, nodule, lung), seed, edge_px=0) for seed in range(20)]
+    assert all(f["side"] == "opposite" and f["place"][1] > 30 for f in found)
+
+
 def test_exchanges_sites_that_overlap():
     hu, nodule, _ = chest(nodules=((50, 30, 5, 3),))
     rows, cols = np.nonzero(nodule)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lungaug.metalung.edges import widened
+from lungaug.metalung.edges import packed, widened
 from lungaug.metalung.operations import Inapplicable
 from lungaug.metalung.rotate_nodule import ROTATE_NODULE
 from metalung.cases import chest, drawn
@@ -112,6 +112,67 @@ def test_does_not_cover_another_nodule():
     nodule[40:61, 29:32], nodule[:, 33:], nodule[:, :28] = 1, 2, 3
     refused = drawn("rotate_nodule", (hu, nodule, lung), degrees=(40.0, 50.0))
     assert isinstance(refused, Inapplicable)
+
+
+def test_does_not_cover_a_nodule_as_faint_as_lung():
+    """With parenchyma all around to fill from, only the other's label is in the way."""
+    hu, nodule, lung = chest(nodules=())
+    lung[:] = 1
+    nodule[40:61, 29:32], nodule[40:61, 34:36] = 1, 2
+    refused = drawn("rotate_nodule", (hu, nodule, lung), degrees=(40.0, 50.0))
+    assert refused == Inapplicable("the turned nodule leaves the lung or covers an obstacle")
+
+
+def test_its_edge_leaves_other_nodules_alone():
+    hu, nodule, _ = chest(nodules=())
+    hu[:] = -850
+    nodule[49:52, 25:36], nodule[44:46, 33:36] = 1, 2
+    hu[widened(nodule == 1, 2)] = -400
+    hu[nodule == 1], hu[nodule == 2] = 0, -700
+    rim = widened(nodule == 1, 2) & (nodule == 0)
+    edge = packed(np.ones(np.count_nonzero(rim), bool))
+    parameters = {**IN_PLACE, "degrees": 90.0, "fill": [20, 0], "edge_px": 2, "edge": edge}
+    turned, labels = ROTATE_NODULE.apply(hu, nodule, parameters)
+    near = widened(labels == 1, 2) & (nodule == 2)
+    assert near.any()
+    assert (turned[nodule == 2] == -700).all()
+    assert (turned[labels == 1] == 0).all()
+
+
+@pytest.mark.parametrize("corner", [(1, 1), (1, 124), (92, 1), (92, 124)])
+def test_an_edge_on_the_first_and_last_pixels_of_the_slice_turns_too(corner):
+    """A square in a square rim looks the same after a quarter turn."""
+    hu, nodule, _ = chest(nodules=())
+    hu[:] = -850
+    top, left = corner
+    nodule[top : top + 3, left : left + 3] = 1
+    rim = widened(nodule == 1, 1) & (nodule == 0)
+    hu[rim], hu[nodule == 1] = -400, 0
+    edge = packed(np.ones(np.count_nonzero(rim), bool))
+    fill = [10 if top == 1 else -10, 10 if left == 1 else -10]
+    parameters = {**IN_PLACE, "degrees": 90.0, "fill": fill, "edge_px": 1, "edge": edge}
+    turned, labels = ROTATE_NODULE.apply(hu, nodule, parameters)
+    np.testing.assert_array_equal(turned, hu)
+    np.testing.assert_array_equal(labels, nodule)
+
+
+def test_the_filling_has_the_density_of_parenchyma_alone():
+    """Neither another nodule, however faint, nor a wall beside the hole tints it."""
+    hu, nodule, _ = chest(nodules=())
+    hu[:] = np.random.default_rng(0).normal(-850, 20, hu.shape)
+    nodule[49:52, 25:36], nodule[45:48, 24:28] = 1, 2
+    wall = np.s_[53:56, 24:28]
+    hu[nodule == 1] = 0
+    filled = []
+    for other, beside in ((-850, -250), (-400, -250), (-400, 40)):
+        hu[nodule == 2], hu[wall] = other, beside
+        turned, labels = ROTATE_NODULE.apply(
+            hu, nodule, {**IN_PLACE, "degrees": 90.0, "fill": [0, 40]}
+        )
+        filled.append(turned[(nodule == 1) & (labels == 0)])
+    np.testing.assert_array_equal(filled[0], filled[1])
+    np.testing.assert_array_equal(filled[1], filled[2])
+    assert abs(filled[0].mean() + 850) < 15
 
 
 def test_its_own_bright_edge_is_no_obstacle():

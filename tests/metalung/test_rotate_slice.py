@@ -81,14 +81,70 @@ def test_draws_again_when_a_single_pixel_would_vanish():
     nodule[30, 40] = 9
     vanishing = [d for d in np.arange(0, 90, 0.5) if not turned(nodule, d, (47.5, 63.5), 0).any()]
     assert vanishing
-    for seed in range(30):
-        parameters = drawn("rotate_slice", (hu, nodule, lung), seed)
-        assert 9 in ROTATE_SLICE.apply(hu, nodule, parameters)[1]
+    for large in (False, True):
+        nodule[40:50, 50:60] = 3 * large
+        for seed in range(30):
+            parameters = drawn("rotate_slice", (hu, nodule, lung), seed)
+            assert 9 in ROTATE_SLICE.apply(hu, nodule, parameters)[1]
 
 
-def test_refuses_a_range_upside_down():
-    with pytest.raises(SettingError, match=r"\[30, 10\]"):
-        RotateSliceSettings(degrees=(30, 10))
+def test_a_nodule_that_fills_the_slice_stays_where_nothing_turns():
+    nodule = np.ones((20, 30), np.uint8)
+    case = nodule.astype(np.int16), nodule, nodule
+    assert isinstance(drawn("rotate_slice", case, degrees=(0.0, 0.0)), dict)
+
+
+@pytest.mark.parametrize("degrees", [7.5, -33.0, 60.0, 98.0, 171.0])
+@pytest.mark.parametrize("shape", [(96, 128), (61, 61)])
+def test_an_angle_serves_if_every_pixel_of_every_nodule_stays(degrees, shape):
+    """Worked out pixel by pixel; the turn is about the middle between the outer pixels."""
+    middle = (np.array(shape) - 1) / 2
+    angle = np.radians(degrees)
+    outcomes = set()
+    for row in range(0, shape[0] - 5, 6):
+        for col in range(0, shape[1] - 4, 7):
+            nodule = np.zeros(shape, np.uint8)
+            nodule[row : row + 5, col : col + 4] = 1
+            down, right = (np.argwhere(nodule) - middle).T
+            turned_rows = middle[0] + down * np.cos(angle) - right * np.sin(angle)
+            turned_cols = middle[1] + down * np.sin(angle) + right * np.cos(angle)
+            slack = min(
+                turned_rows.min(),
+                turned_cols.min(),
+                shape[0] - 1 - turned_rows.max(),
+                shape[1] - 1 - turned_cols.max(),
+            )
+            if abs(slack) < 1e-6:
+                continue
+            case = np.zeros(shape, np.int16), nodule, nodule
+            found = drawn("rotate_slice", case, degrees=(degrees, degrees), attempts=1)
+            assert isinstance(found, dict) == (slack > 0)
+            outcomes.add(slack > 0)
+    assert outcomes == {True, False}
+
+
+def test_only_the_corner_of_a_box_may_leave_the_frame():
+    """A nodule of which no pixel leaves is turned though its box would."""
+    nodule = np.zeros((101, 101), np.uint8)
+    rows, cols = np.indices(nodule.shape)
+    nodule[np.hypot(rows - 50, cols - 50) <= 50] = 1
+    assert isinstance(drawn("rotate_slice", (nodule * 0, nodule, nodule), degrees=(45, 45)), dict)
+    nodule[0, 0] = 1
+    refused = drawn("rotate_slice", (nodule * 0, nodule, nodule), degrees=(45, 45))
+    assert isinstance(refused, Inapplicable)
+
+
+@pytest.mark.parametrize("degrees", [(30, 10), (-361, 0), (0, 361)])
+def test_refuses_a_range_upside_down_or_of_more_than_a_turn(degrees):
+    with pytest.raises(SettingError, match=rf"\[{degrees[0]}, {degrees[1]}\]"):
+        RotateSliceSettings(degrees=degrees)
+
+
+def test_takes_a_whole_turn_and_one_angle():
+    for degrees in ((-360, 360), (0, 0)):
+        assert RotateSliceSettings(degrees=degrees).degrees == degrees
+    found = drawn("rotate_slice", chest(), degrees=(0.0, 1.0))["degrees"]
+    assert found == round(found, 2) != round(found, 1)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -104,3 +160,4 @@ def test_labels_turned_in_part_are_those_turned_whole(seed):
         whole = turned(labels, degrees, (100.0, 166.0), 0)
         in_part = turned_labels(labels, degrees, (100.0, 166.0), bounding_box(labels))
         np.testing.assert_array_equal(in_part, whole)
+        assert in_part.dtype == whole.dtype == np.uint8

@@ -12,7 +12,9 @@ from insertion.scene import crops_of, patch
 from lungaug.cohort import read_table
 from lungaug.crops import equivalent_diameter_mm, write_crops
 from lungaug.errors import FileFormatError, InputError, SettingError
+from lungaug.insertion.blend import FeatherSettings
 from lungaug.insertion.hosts import HostSettings
+from lungaug.insertion.nodule import InsertionSettings, PlaceSettings
 from lungaug.insertion.replay import InsertionReplay, record
 from lungaug.listing import RealSlices, SliceFiles, claim_of, inserted_labels
 from lungaug.stages import insert
@@ -100,6 +102,32 @@ def test_several_nodules_a_slice(cohort: SmallCohort) -> None:
             assert np.unique(nodule).tolist() == list(range(len(drawn) + 1))
             counts.add(len(drawn))
     assert max(counts) == 3
+
+
+def test_a_nodule_keeps_off_the_feather_of_another(cohort: SmallCohort) -> None:
+    """Made again one by one, no nodule changes a pixel that an earlier one has changed."""
+    arguments = write_inputs(cohort)
+    close = InsertionSettings(PlaceSettings(obstacle_mm=0), FeatherSettings(measured=False))
+    changes = {"nodules_per_slice": (3, 4), "compare_published": 0}
+    output = run(arguments, insertion=close, **changes)
+    n_pairs = 0
+    with SliceFiles(cohort.root) as files:
+        real = RealSlices(files, map(files.name, cohort.preprocess))
+        again = InsertionReplay(files, real, lambda _: arguments["patches"])
+        for place, fields in files.places(files.name(output)):
+            claim = claim_of(place, fields)
+            host = real.find(claim.host)
+            assert host is not None
+            hu, nodule = files.hu(host), files.nodule(host)
+            changed = np.zeros(hu.shape, int)
+            for drawn in claim.parameters["nodules"]:
+                one = {**claim.parameters, "nodules": [drawn]}
+                before, (hu, nodule) = hu, again(claim.origin, hu, nodule, one)
+                changed += hu != before
+            n_pairs += len(claim.parameters["nodules"]) > 1
+            assert changed.max() == 1
+            np.testing.assert_array_equal(hu, files.hu(place))
+    assert n_pairs >= 4
 
 
 def test_same_seed_same_bytes(cohort: SmallCohort) -> None:

@@ -105,14 +105,11 @@ def _largest_piece(tissue: Image) -> tuple[Contour, list[Contour]] | None:
 
 def _cavity(hu: NDArray[np.int16], tissue: Image, outline: Contour, share: float) -> Cavity:
     x, y, width, height = cv2.boundingRect(outline)
-    top, left = max(y, 0), max(x, 0)
-    window = np.s_[top : y + height, left : x + width]
-    inside = np.zeros(hu[window].shape, np.uint8)
-    cv2.drawContours(inside, [outline], 0, 1, cv2.FILLED, offset=(-left, -top))
+    window = np.s_[y : y + height, x : x + width]
+    inside = np.zeros((height, width), np.uint8)
+    cv2.drawContours(inside, [outline], 0, 1, cv2.FILLED, offset=(-x, -y))
     inside &= 1 - tissue[window]
     core = cv2.erode(inside, np.ones((3, 3), np.uint8))
-    if not core.any():
-        core = inside
     clear = (cv2.blur(hu[window], (3, 3)) < CLEAR_AIR_HU) & (core > 0)
     gas_share = np.count_nonzero(clear) / max(cv2.countNonZero(core), 1)
     return Cavity(
@@ -152,8 +149,6 @@ def _walled(hu: NDArray[np.int16], tissue: Image, outline: Contour) -> Image | N
     x, y = edge.T
     body = cv2.drawContours(np.zeros_like(tissue), [outline], 0, 1, cv2.FILLED)
     met = body[y, x] == 1
-    if met.all():
-        return None
     empty = cv2.blur(hu, (3, 3))[y, x] < CLEAR_AIR_HU
     corner = np.isin(x, (0, hu.shape[1] - 1)) & np.isin(y, (0, hu.shape[0] - 1))
     if np.count_nonzero(empty) <= INNER_EMPTY_SHARE * len(edge):

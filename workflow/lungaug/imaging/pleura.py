@@ -82,7 +82,13 @@ def _small_discs(rows: int, columns: int) -> list[Image]:
         (rows * (i + 1) // n - rows * i // n, columns * (i + 1) // n - columns * i // n)
         for i in range(n)
     ]
-    return [cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * c + 1, 2 * r + 1)) for r, c in radii]
+    # Of an ellipse one row high OpenCV leaves the middle only.
+    return [
+        cv2.getStructuringElement(
+            cv2.MORPH_ELLIPSE if r else cv2.MORPH_RECT, (2 * c + 1, 2 * r + 1)
+        )
+        for r, c in radii
+    ]
 
 
 def _outlines(lung: Image, closed: Image) -> list[Contour]:
