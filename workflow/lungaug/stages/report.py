@@ -21,6 +21,7 @@ from lungaug.cohort import CLASSES, ROLES, read_table, write_text
 from lungaug.evaluation.layout import block_table, blocks
 from lungaug.evaluation.realism.layout import main_blocks
 from lungaug.evaluation.scores import TESTED
+from lungaug.evaluation.seen import SEEN
 from lungaug.evaluation.trainings import Training, training_of
 from lungaug.figures.page import trainings
 from lungaug.figures.page.curves import DASHES, HEIGHT, WIDTH
@@ -217,6 +218,7 @@ def _audits(paths: list[Path]) -> pd.DataFrame:
     rows: list[tuple[str, ...]] = []
     for path in sorted(paths):
         table = read_table(path, columns)
+        table = table[table["check"] != SEEN]
         arm = path.name.removesuffix("audit.tsv").rstrip(".")
         of = f"{path.parents[1].name}, arm {arm}" if arm else path.parent.name
         rows += [(of, *map(str, row)) for row in table[columns].to_numpy()]
