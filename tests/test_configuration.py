@@ -151,6 +151,35 @@ def test_a_fault_hides_no_other_and_brings_none_of_its_own() -> None:
     assert len(faults_of(both)) == 3
 
 
+PUBLIC = (REPOSITORY / "workflow/presets/phantom.key").read_text(encoding="ascii").strip()
+SPELLINGS = {
+    "copied": f"{PUBLIC}\n",
+    "without a line end": PUBLIC,
+    "with blanks around": f"\n  {PUBLIC} \r\n\n",
+    "with blanks inside": " ".join(PUBLIC[i : i + 8] for i in range(0, 64, 8)),
+    "in capitals": PUBLIC.upper(),
+    "with a byte-order mark": f"\ufeff{PUBLIC}\n",
+}
+
+
+@pytest.mark.parametrize("text", SPELLINGS.values(), ids=SPELLINGS.keys())
+@pytest.mark.parametrize("named", [True, False], ids=["key_file", "in the private folder"])
+def test_the_public_key_is_no_hospitals(tmp_path: Path, text: str, named: bool) -> None:
+    """Its content counts, whatever its name: also where the scan would find it by itself."""
+    key = tmp_path / ("own.key" if named else "private/own/key")
+    key.parent.mkdir(parents=True, exist_ok=True)
+    key.write_text(text, encoding="utf-8")
+    own = {"private": str(tmp_path / "private"), "key_file": str(key) if named else None}
+    config = {"cohort": "own", "source": {"kind": "dicom", "root": str(tmp_path)}, **own}
+    (line,) = faults_of(config)
+    assert line.startswith(f"key_file: {key} holds the demo's key, which is public")
+    assert "accepted: null" in line
+    configuration.checked({**config, **DEMO}, SCHEMA)
+    changed = text.replace(PUBLIC[:3], "000", 1).replace(PUBLIC[:3].upper(), "000", 1)
+    key.write_text(changed, encoding="utf-8")
+    configuration.checked(config, SCHEMA)
+
+
 def test_the_schema_is_that_of_the_settings() -> None:
     from lungaug.stages.schema import config_schema
 

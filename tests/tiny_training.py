@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 
-from lungaug.cohort import SLICE_COLUMNS, write_table
+from audited import write_audits
+from lungaug.cohort import SLICE_COLUMNS, SPLIT_COLUMNS, read_table, write_table
 from lungaug.segmenters.settings import SegmenterSettings
 from lungaug.stages.train_segmenter import Settings
 from lungaug.store import Provenance, SliceWriter, empty_slices, slice_key
@@ -33,6 +35,30 @@ class Cohort:
     arm: Path
     slices: Path
     audit: Path
+    arm_audit: Path
+    split: Path
+
+    def audit_again(self) -> None:
+        """Let the audits pass on what lies there now, leaks and all."""
+        write_audits(
+            fold_audit=self.audit,
+            arm_audit=self.arm_audit,
+            arm=self.arm,
+            slices=self.slices,
+            split=self.split,
+        )
+
+    def point_to_test_slices(self) -> None:
+        """Let the rows of the arm's table lie where test slices do, and keep their keys."""
+        where = read_table(self.slices).query("role == 'test'").iloc[0]
+        edit_table(self.arm, file=where["file"], group=where["group"], row=where["row"])
+
+    def paint_test_pixels(self) -> None:
+        """Give a training slice the HU of a test slice, in place."""
+        with h5py.File(self.root / FILES["test"]) as source:
+            hu = source["32x32/hu"][0]
+        with h5py.File(self.root / FILES["train"], "r+") as file:
+            file["32x32/hu"][0] = hu
 
     def arguments(self, folder: Path, settings: Settings = SETTINGS, **changes: Any) -> Any:
         """Arguments of the stage's ``run`` for outputs in ``folder``."""
@@ -40,6 +66,8 @@ class Cohort:
             "arm": self.arm,
             "slices": self.slices,
             "audit": self.audit,
+            "arm_audit": self.arm_audit,
+            "split": self.split,
             "root": self.root,
             "segmenter": "unet",
             "seed_index": 0,
@@ -74,11 +102,13 @@ def write_cohort(root: Path, sizes: Sequence[tuple[int, int]] = ((32, 32), (32, 
             for size in sizes:
                 tables.append(_write(writer, name, roles, size, rng))
     table = pd.concat(tables)
-    cohort = Cohort(root, root / "arms" / "none.tsv", root / "slices.tsv", root / "audit.tsv")
+    names = ("arms/none.tsv", "slices.tsv", "audit.tsv", "arms/none.audit.tsv", "split.tsv")
+    cohort = Cohort(root, *(root / name for name in names))
     write_table(cohort.slices, table)
     write_table(cohort.arm, table[table["role"] == "train"])
-    audit = pd.DataFrame([["lineage", "fixed", "passed", ""]])
-    write_table(cohort.audit, audit.set_axis(["check", "subject", "outcome", "detail"], axis=1))
+    rows = [(root.name, who, "LR2", role) for role, patients in ROLES.items() for who in patients]
+    write_table(cohort.split, pd.DataFrame(rows, columns=list(SPLIT_COLUMNS)))
+    cohort.audit_again()
     return cohort
 
 

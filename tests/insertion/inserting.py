@@ -20,7 +20,7 @@ from lungaug.store import SliceFile, SliceWriter
 from small_cohort import MADE_BY, SmallCohort
 
 FOLD = "fixed"
-GENERATOR = "copypaste"
+GENERATOR = "dcgan"
 DONOR = "p0/s0/0002"
 ANY_HOST = HostSettings(distance_mm=0)
 SETTINGS = insert.Settings(hosts=ANY_HOST, compare_published=3)

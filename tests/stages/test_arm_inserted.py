@@ -137,6 +137,31 @@ def test_patches_of_a_model_of_other_crops_stop_the_arm(cohort: SmallCohort) -> 
         arm_of(cohort, rows)
 
 
+@pytest.mark.parametrize(
+    ("donor", "label", "message"),
+    [
+        ("p1/s0/0003", 1, "of nodule 1 of p1/s0/0003, which is no crop"),
+        (DONOR, 2, f"of nodule 2 of {DONOR}, which is no crop"),
+        ("", 0, "generated:copypaste without the donor that was copied"),
+    ],
+)
+def test_patches_with_forged_donors_stop_the_arm(
+    cohort: SmallCohort, donor: str, label: int, message: str
+) -> None:
+    """The pixels may be anybody's: a donor counts only as a crop of the audited file."""
+    made = patches()
+    count = len(made)
+    forged = replace(
+        made,
+        patient=np.full(count, donor.partition("/")[0]),
+        donor=np.full(count, donor),
+        label=np.full(count, label),
+        origin=np.full(count, "generated:copypaste"),
+    )
+    with pytest.raises(LeakageError, match=message):
+        arm_of(cohort, inserted(cohort, forged))
+
+
 def test_crops_of_a_held_out_patient_stop_the_arm(cohort: SmallCohort) -> None:
     """The model is of these crops, but these are not of training patients."""
     rows = inserted(cohort)

@@ -128,13 +128,15 @@ def _write_telltale(root: Path) -> None:
     """Good files of six patients, bad ones of the first, who is left out."""
     told = {
         "PatientName": "PLUGHSMITH^FROBOZZ", "AccessionNumber": "ACC4711X",
-        "StudyInstanceUID": f"{SECRET_UID}.2", "InstitutionName": "MAILBOX",
+        "InstitutionName": "MAILBOX",
         "StudyDescription": "FROBOZZ",
     }  # fmt: skip
     for i in range(N_PATIENTS):
         told |= {"patient_id": f"XYZZYJOHN{i}", "SeriesInstanceUID": f"{SECRET_UID}.3.{i}"}
+        told["StudyInstanceUID"] = f"{SECRET_UID}.2.{i}"
         _write_patient(root / f"GRUEFOLDER{i}", i, told)
     told |= {"patient_id": "XYZZYJOHN0", "SeriesInstanceUID": f"{SECRET_UID}.3.0"}
+    told["StudyInstanceUID"] = f"{SECRET_UID}.2.0"
     _write_faults(root / "GRUEFOLDER0", told)
     rows = "".join(f"XYZZYJOHN{i}\tLR3\tx\n" for i in range(N_PATIENTS))
     (root / "sheet.tsv").write_text(f"patient_id\tlung_rads\tMAILBOX\n{rows}", encoding="utf-8")

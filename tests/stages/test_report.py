@@ -66,6 +66,9 @@ def write(
         cohort=root / "cohort.tsv",
         split=root / "split.tsv",
         audit=[root / "fixed/audit.tsv"],
+        splits=[root / "split.tsv"],
+        metrics=inputs["metrics"],
+        arms=[],
         slice_files=[*inputs["preprocess"], *inputs["expansions"]],
         skipped=[root / "ingest/b00.rejected.tsv", root / "metalung/mirror/b00.skipped.tsv"],
         history=inputs["history"],
@@ -86,6 +89,29 @@ def write(
 @pytest.fixture(scope="module")
 def page(made: tuple[Path, dict[str, Any]]) -> str:
     return write(*made)
+
+
+def test_tables_that_contradict_the_division_are_said_so_first(
+    made: tuple[Path, dict[str, Any]], page: str, tmp_path: Path
+) -> None:
+    root, inputs = made
+    warning = "These tables contradict the division of patients."
+    assert warning not in page
+    copy = tmp_path / "phantom"
+    shutil.copytree(root, copy)
+    split = copy / "split.tsv"
+    rows = split.read_text(encoding="utf-8").splitlines()
+    tested = next(row.split("\t")[1] for row in rows if row.endswith("\ttest"))
+    edited = [row.replace("\ttest", "\ttrain") if tested in row else row for row in rows]
+    split.write_text("\n".join(edited) + "\n", encoding="utf-8")
+    moved = {
+        name: [copy / path.relative_to(root) for path in paths] for name, paths in inputs.items()
+    }
+    told = write(copy, moved)
+    summary = told[told.index('id="summary"') : told.index('id="main-table"')]
+    assert warning in summary
+    assert f"{tested} tests in " in summary
+    assert "but trains by split.tsv" in summary
 
 
 class Outline(html.parser.HTMLParser):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from generators.devices import META, OneDevice, keep_channels
 from generators.small_crops import TINY, circumstances
 from lungaug.cohort import read_table
 from lungaug.crops import ROIS, Conditions, Crops, equivalent_diameter_mm, read_crops, write_crops
-from lungaug.errors import FileFormatError, InputError, SettingError
+from lungaug.errors import FileFormatError, InputError, LeakageError, SettingError
 from lungaug.generators import factory
 from lungaug.generators.copypaste import Copypaste
 from lungaug.generators.copypaste_settings import CopypasteSettings
@@ -375,3 +376,32 @@ def test_networks_sample_on_the_device_that_was_found(
 def test_settings_that_mean_nothing_are_refused(settings: dict) -> None:
     with pytest.raises(SettingError, match="accepted"):
         Settings(**settings)
+
+
+@pytest.mark.parametrize("field", ["hu", "mask", "donor", "label", "patient"])
+def test_a_model_that_keeps_other_crops_is_refused_whatever_it_says(
+    stage: Stage, field: str
+) -> None:
+    """Digest and donors are forged: the crops of held-out patients under training names."""
+    values = getattr(stage.crops, field).copy()
+    values[3] = values[4]
+    generator = Copypaste(CopypasteSettings())
+    generator.fit(replace(stage.crops, **{field: values}), FitRun("copypaste", seed=0))
+    factory.save(stage.folder / "model.pt", "copypaste", generator, stage.digest())
+    with pytest.raises(LeakageError, match=rf"keeps other crops than .*\({field} differ"):
+        stage.of_model("copypaste")
+    assert not (stage.folder / "patches.h5").exists()
+
+
+def test_crops_of_unknown_spacing_are_themselves(stage: Stage) -> None:
+    unknown = np.full_like(stage.crops.spacing_mm, np.nan)
+    stage.crops = replace(stage.crops, spacing_mm=unknown)
+    generator = Copypaste(CopypasteSettings())
+    generator.fit(stage.crops, FitRun("copypaste", seed=0))
+    factory.save(stage.folder / "model.pt", "copypaste", generator, stage.digest())
+    sample.check_kept(
+        factory.load(stage.folder / "model.pt").generator,
+        read_crops(stage.folder / "rois.h5"),
+        stage.folder / "model.pt",
+        stage.folder / "rois.h5",
+    )

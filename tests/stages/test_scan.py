@@ -7,10 +7,11 @@ import stat
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dicom_files import ct_dataset, read, uid, write, write_series
-from dicom_source import Source, write_png
+from dicom_source import Source, table, write_png
 from lungaug.cohort import Pseudonyms, load_or_create_key
 from lungaug.errors import InputError
 from lungaug.stages import scan
@@ -261,6 +262,84 @@ def test_lines_of_the_sheet_that_name_nothing(
     assert "SMITH" not in caplog.text
 
 
+TAGS = {
+    "study": "StudyInstanceUID",
+    "series": "SeriesInstanceUID",
+    "frame_of_reference": "FrameOfReferenceUID",
+    "sop": "SOPInstanceUID",
+}
+
+
+def twice(source: Source, kind: str) -> None:
+    """Write a patient R of whom one image has a UID of Q's, with other HU: the pixels differ."""
+    tag = TAGS[kind]
+    mine = {tag: uid(7, 7)}
+    write(source.root / "two" / "more.dcm", ct_dataset(z=-9, number=8, patient_id="Q", series=2,
+                                                       **mine))  # fmt: skip
+    for z in range(3):
+        stored = np.full((12, 16), 100 + z, np.uint16)
+        tags = mine if z == 1 else {}
+        write(source.root / f"three/{z}.dcm", ct_dataset(z=z, number=z, patient_id="R", series=3,
+                                                         stored=stored, **tags))  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TAGS)
+def test_one_uid_under_two_patients_stops_the_scan(source: Source, kind: str) -> None:
+    twice(source, kind)
+    with pytest.raises(InputError) as caught:
+        source.scan()
+    names = Pseudonyms(load_or_create_key(source.folder / "key"))
+    said = str(caught.value)
+    both = [names.patient(name) for name in "QR"]
+    files = [names.file(path) for path in ("two/more.dcm", "three/1.dcm")]
+    for word in (f"1 {TAGS[kind]}", *both, *files, f"scan.shared_uids: [{kind}]", "on_bad_input"):
+        assert word in said
+    assert names.patient("P") not in said
+    assert not any(secret in said for secret in (uid(7, 7), "more.dcm", "three/"))
+    rows = table(source.private / "shared_uids.tsv")
+    assert [(row["tag"], row["uid"], row["patient_id"], row["file"]) for row in rows] == [
+        (TAGS[kind], uid(7, 7), "Q", "two/more.dcm"), (TAGS[kind], uid(7, 7), "R", "three/1.dcm"),
+    ]  # fmt: skip
+    assert not (source.folder / "cohort.tsv").exists()
+
+
+@pytest.mark.parametrize("kind", TAGS)
+def test_both_patients_of_one_uid_are_left_out(source: Source, kind: str) -> None:
+    twice(source, kind)
+    kept = source.both(on_bad_input="skip")
+    assert set(kept) == {"P"}
+    assert {name for name, _ in source.left_out} == {"Q", "R"}
+    assert all(f"{TAGS[kind]} that another patient has" in reason for _, reason in source.left_out)
+    for name in "QR":
+        assert "UIDs that other patients have too: 1" in source.scanned[name]["warnings"]
+
+
+@pytest.mark.parametrize("kind", TAGS)
+def test_a_collection_may_share_a_kind_of_uid(source: Source, kind: str) -> None:
+    twice(source, kind)
+    before = source.scan(shared_uids=[kind])
+    assert set(before) == {"P", "Q", "R"}
+    others = [other for other in TAGS if other != kind]
+    with pytest.raises(InputError, match=TAGS[kind]):
+        source.scan(shared_uids=others)
+
+
+def test_the_sheet_makes_one_patient_of_two_identifiers(source: Source) -> None:
+    twice(source, "study")
+    source.sheet = source.folder / "sheet.tsv"
+    source.sheet.write_text("patient_id\tfolder\nQ\ttwo\nQ\tthree\n")
+    assert set(source.scan()) == {"P", "Q"}
+
+
+def test_a_lost_annotation_and_a_shared_uid_are_said_together(source: Source) -> None:
+    twice(source, "study")
+    bad = write_png(source.root / "one" / "IM0002.png", (3, 3))
+    (source.root / "one" / "IM0002.dcm").write_bytes(b"")
+    with pytest.raises(InputError, match=r"(?s)1 patient loses annotations.*2 patients have UIDs"):
+        source.scan()
+    assert bad.is_file()
+
+
 def test_real_cohort(real_data: Path, tmp_path: Path) -> None:
     source = Source(tmp_path)
     source.root = real_data
@@ -276,6 +355,7 @@ def test_real_cohort(real_data: Path, tmp_path: Path) -> None:
     assert len([path for path, _ in source.rejected if path.endswith(".dcm")]) == 7
     assert rows["A046441"]["warnings"].startswith("3 patients in one folder")
     assert rows["normal002"]["warnings"] == rows["C3N-00247"]["warnings"] == ""
+    assert table(source.private / "shared_uids.tsv") == []
 
 
 @pytest.mark.parametrize(

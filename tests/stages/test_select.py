@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from lungaug.cohort import SLICE_COLUMNS, read_table
 from lungaug.errors import InputError
 from lungaug.stages import select
 from lungaug.stages.select import Choice, Settings, spread
-from lungaug.store import SliceWriter
+from lungaug.store import SliceFile, SliceWriter
 from small_cohort import MADE_BY, N_SLICES, SIDE, WITH_NODULE, SmallCohort, fields_of, pixels
 
 
@@ -78,6 +79,71 @@ def test_patients_outside_the_split_are_left_out(tmp_path: Path) -> None:
     roles = {p: r for p, r in cohort.roles.items() if p != "p0"}
     cohort.write_split("fixed", roles)
     assert "p0" not in set(run(cohort)["patient"])
+
+
+def unseen(cohort: SmallCohort, rows: tuple[int, ...]) -> None:
+    """Make these slices of every patient ones that nobody looked at for nodules."""
+    for path in cohort.preprocess:
+        ingest = cohort.root / "ingest" / path.name
+        with SliceFile(path) as file:
+            names = [stack.patient for stack in file.stacks()]
+        with SliceWriter(path, MADE_BY, parent=ingest) as writer:
+            for name in names:
+                fields = fields_of(name, "LR2")
+                fields["diameter_mm"][list(rows)] = np.nan
+                writer.append(fields, lung=np.ones((N_SLICES, SIDE, SIDE), np.uint8))
+
+
+@pytest.mark.parametrize("which", ["nodule", "nodule_and_healthy", "all"])
+def test_a_slice_that_nobody_looked_at_is_never_healthy(
+    tmp_path: Path, which: Literal["nodule", "nodule_and_healthy", "all"]
+) -> None:
+    """It is left out for every role and every choice, and counts for no other slice."""
+    cohort = SmallCohort(tmp_path)
+    unseen(cohort, (0, 5))
+    choice = Choice(which, healthy_per_patient=N_SLICES)
+    table = run(cohort, train=choice, evaluate=choice)
+    seen = WITH_NODULE if which == "nodule" else (1, *WITH_NODULE, 4)
+    assert set(table["patient"]) == set(cohort.roles)
+    for _, own in table.groupby("patient"):
+        assert [int(key.split("/")[2]) for key in own["key"]] == list(seen)
+
+
+def test_a_patient_whom_nobody_looked_at_fills_no_role(tmp_path: Path) -> None:
+    cohort = SmallCohort(tmp_path)
+    ingest, names = tmp_path / "ingest/b00.h5", ("p0", "p2", "p4")
+    with SliceWriter(ingest, MADE_BY) as writer:
+        for name in names:
+            fields = fields_of(name, "")
+            fields["diameter_mm"] = np.nan
+            hu, nodule = pixels(name)
+            writer.append(fields, hu=hu, nodule=nodule * 0)
+    with SliceFile(ingest) as file:
+        tables = [stack.slices for stack in file.stacks()]
+    with SliceWriter(cohort.preprocess[0], MADE_BY, parent=ingest) as writer:
+        for fields in tables:
+            writer.append(fields, lung=np.ones((N_SLICES, SIDE, SIDE), np.uint8))
+    with pytest.raises(InputError, match="no slice for validation"):
+        run(cohort, evaluate=Choice("all"))
+
+
+def test_a_nodule_of_unknown_size_is_used(tmp_path: Path) -> None:
+    """Without spacing nobody knows its diameter, but somebody marked it."""
+    cohort = SmallCohort(tmp_path)
+    unseen(cohort, WITH_NODULE)
+    table = run(cohort, train=Choice("nodule"), evaluate=Choice("nodule"))
+    assert len(table) == len(cohort.roles) * len(WITH_NODULE)
+
+
+def test_what_is_left_out_unseen_is_counted_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cohort = SmallCohort(tmp_path)
+    unseen(cohort, (0, 5))
+    run(cohort)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said[:1] == ["p0: 2 slices are left out: nobody looked for nodules there"]
+    assert len(said) == len(cohort.roles)
 
 
 def test_training_without_a_nodule_is_refused(tmp_path: Path) -> None:

@@ -10,14 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
+from audited import write_audit
 from generators.small_crops import TINY, blobs
-from lungaug.cohort import write_rows
 from lungaug.crops import Crops, write_crops
 from lungaug.errors import FileFormatError, InputError, LeakageError, SettingError
 from lungaug.evaluation.cost import cost_table, read_costs, shown
+from lungaug.evaluation.seen import slice_file_digests
 from lungaug.generators import dcgan, factory
 from lungaug.generators.conditions import Seen
 from lungaug.settings import as_mapping, from_mapping
@@ -35,7 +37,6 @@ SETTINGS = from_mapping(
         }
     },
 )
-COLUMNS = ("check", "subject", "outcome", "detail")
 
 
 def arguments(
@@ -44,7 +45,9 @@ def arguments(
     """Arguments of ``run``, with its inputs written."""
     rois, audit = folder / "fixed" / "rois.h5", folder / "audit.tsv"
     write_crops(rois, blobs(20) if crops is None else crops, Provenance("rois", "{}", "c"))
-    write_rows(audit, COLUMNS, [dict(zip(COLUMNS, ("lineage", "x", outcome, ""), strict=True))])
+    write_audit(audit, "fixed", slice_file_digests(["fixed/rois.h5"], folder))
+    if outcome != "passed":
+        audit.write_text(audit.read_text().replace("passed", outcome, 1))
     settings = changes.pop("settings", SETTINGS)
     return {
         "rois": rois,
@@ -195,8 +198,29 @@ def test_a_checkpoint_of_other_crops_or_settings_is_not_used(
 
 
 def test_a_failed_audit_stops_it(tmp_path: Path) -> None:
-    with pytest.raises(LeakageError, match="lineage, x: failed"):
+    with pytest.raises(LeakageError, match="split, fixed: failed"):
         run(**arguments(tmp_path, outcome="failed"))
+
+
+def test_crops_that_the_audit_did_not_see(tmp_path: Path) -> None:
+    given = arguments(tmp_path)
+    write_audit(given["audit"], "cv0", slice_file_digests(["fixed/rois.h5"], tmp_path))
+    with pytest.raises(LeakageError, match="not a whole audit of fold 'fixed'"):
+        run(**given)
+    write_audit(given["audit"], "fixed", {})
+    with pytest.raises(LeakageError, match=r"fixed/rois\.h5: not among what was audited"):
+        run(**given)
+
+
+def test_no_resume_on_crops_that_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their own digest stays as it was where pixels are changed in place."""
+    given = arguments(tmp_path)
+    interrupted(monkeypatch, 5, **given)
+    with h5py.File(given["rois"], "r+") as file:
+        (group,) = file.values()
+        group["hu"][0] = group["hu"][1]
+    with pytest.raises(LeakageError, match=r"fixed/rois\.h5: changed since its audit"):
+        run(**given)
 
 
 def test_no_crops_stop_it(tmp_path: Path) -> None:

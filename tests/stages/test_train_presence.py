@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,6 +41,7 @@ def mixed_cohort(root: Path, sizes: tuple[tuple[int, int], ...] = ((32, 32), (32
     for path in (cohort.arm, cohort.slices):
         table = read_table(path)
         write_table(path, table.assign(n_nodule_px=table["n_nodule_px"].where(_ill(table), 0)))
+    cohort.audit_again()
     return cohort
 
 
@@ -73,6 +75,8 @@ def arguments(cohort: Cohort, folder: Path, **changes: Any) -> dict[str, Any]:
         "arm": cohort.arm,
         "slices": cohort.slices,
         "audit": cohort.audit,
+        "arm_audit": cohort.arm_audit,
+        "split": cohort.split,
         "root": cohort.root,
         "seed_index": 0,
         "online": "no",
@@ -289,8 +293,24 @@ def test_no_validation_patients(own_cohort: Cohort, tmp_path: Path) -> None:
 
 def test_an_audit_that_did_not_pass(own_cohort: Cohort, tmp_path: Path) -> None:
     edit_table(own_cohort.audit, outcome="failed")
-    with pytest.raises(LeakageError, match="1 checks did not pass"):
+    with pytest.raises(LeakageError, match="checks did not pass"):
         run(**arguments(own_cohort, tmp_path))
+
+
+def test_test_pixels_that_changed_are_not_scored(own_cohort: Cohort, tmp_path: Path) -> None:
+    with h5py.File(own_cohort.root / "unseen.h5", "r+") as file:
+        (group, *_) = file.values()
+        group["hu"][0, 0, 0] += 1
+    with pytest.raises(LeakageError, match=r"unseen\.h5: changed since its audit"):
+        run(**arguments(own_cohort, tmp_path))
+    assert not (tmp_path / "presence.tsv").exists()
+
+
+def test_what_the_audit_did_not_see(own_cohort: Cohort, tmp_path: Path) -> None:
+    own_cohort.point_to_test_slices()
+    with pytest.raises(LeakageError, match="the audit saw something else"):
+        run(**arguments(own_cohort, tmp_path))
+    assert not list(tmp_path.glob("*.*"))
 
 
 def test_a_held_out_patient_among_the_training_slices(own_cohort: Cohort, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -140,24 +141,29 @@ def test_history_and_no_checkpoint_are_left(trained: Path) -> None:
     assert not list((trained / "checkpoints").iterdir())
 
 
-@pytest.mark.parametrize("online", ["no", "yes"])
-def test_killed_and_started_again_it_writes_the_same_bytes(
-    cohort: Cohort, tmp_path: Path, online: str
-) -> None:
-    run(**cohort.arguments(tmp_path / "whole", online=online))
+def killed(arguments: dict[str, Any], step: int) -> None:
+    """Train until a step, and leave a checkpoint."""
     learn = loop._Loop.learn
 
     def dying(self: Any, batch: Any) -> None:
-        if self.progress.step == 5:
+        if self.progress.step == step:
             raise KeyboardInterrupt
         learn(self, batch)
 
-    arguments = cohort.arguments(tmp_path / "twice", online=online)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop._Loop, "learn", dying)
         with pytest.raises(KeyboardInterrupt):
             run(**arguments)
     assert arguments["checkpoint"].is_file()
+
+
+@pytest.mark.parametrize("online", ["no", "yes"])
+def test_killed_and_started_again_it_writes_the_same_bytes(
+    cohort: Cohort, tmp_path: Path, online: str
+) -> None:
+    run(**cohort.arguments(tmp_path / "whole", online=online))
+    arguments = cohort.arguments(tmp_path / "twice", online=online)
+    killed(arguments, step=5)
     run(**arguments)
     assert outputs(tmp_path / "whole") == outputs(tmp_path / "twice")
 
@@ -245,10 +251,19 @@ def test_test_slices_are_opened_only_when_the_model_is_written(
     assert not (tmp_path / "predictions.h5").exists()
 
 
+def test_test_pixels_that_changed_are_not_predicted(own_cohort: Cohort, tmp_path: Path) -> None:
+    with h5py.File(own_cohort.root / "unseen.h5", "r+") as file:
+        file["32x32/hu"][0, 0, 0] += 1
+    with pytest.raises(LeakageError, match=r"unseen\.h5: changed since its audit"):
+        run(**own_cohort.arguments(tmp_path))
+    assert not (tmp_path / "predictions.h5").exists()
+
+
 def test_test_patients_change_nothing_of_the_model(own_cohort: Cohort, tmp_path: Path) -> None:
     run(**own_cohort.arguments(tmp_path / "before"))
     table = read_table(own_cohort.slices)
     table[table["role"] != "test"].to_csv(own_cohort.slices, sep="\t", index=False)
+    own_cohort.audit_again()
     run(**own_cohort.arguments(tmp_path / "after"))
     before, after = outputs(tmp_path / "before"), outputs(tmp_path / "after")
     assert before["model.pt"] == after["model.pt"]
@@ -274,14 +289,24 @@ def test_a_training_set_without_nodule(own_cohort: Cohort, tmp_path: Path) -> No
 @pytest.mark.parametrize("outcome", ["failed", "unknown"])
 def test_an_audit_that_did_not_pass(own_cohort: Cohort, tmp_path: Path, outcome: str) -> None:
     edit_table(own_cohort.audit, outcome=outcome)
-    with pytest.raises(LeakageError, match="1 checks did not pass; the first: lineage"):
+    with pytest.raises(LeakageError, match="checks did not pass; the first: split"):
         run(**own_cohort.arguments(tmp_path))
 
 
-def test_an_audit_without_a_check(own_cohort: Cohort, tmp_path: Path) -> None:
-    own_cohort.audit.write_text("check\tsubject\toutcome\tdetail\n")
-    with pytest.raises(LeakageError, match="no check was made"):
+def test_what_the_audit_did_not_see(own_cohort: Cohort, tmp_path: Path) -> None:
+    own_cohort.point_to_test_slices()
+    with pytest.raises(LeakageError, match="the audit saw something else"):
         run(**own_cohort.arguments(tmp_path))
+    assert not list(tmp_path.glob("*.*"))
+
+
+def test_no_resume_on_pixels_that_changed(own_cohort: Cohort, tmp_path: Path) -> None:
+    """The digest that a slice file holds of itself stays as it was: its bytes count."""
+    arguments = own_cohort.arguments(tmp_path)
+    killed(arguments, step=5)
+    own_cohort.paint_test_pixels()
+    with pytest.raises(LeakageError, match=r"seen\.h5: changed since its audit"):
+        run(**arguments)
 
 
 @pytest.mark.parametrize(
@@ -317,6 +342,7 @@ def test_validation_without_a_nodule(
 def test_no_validation_patients(own_cohort: Cohort, tmp_path: Path) -> None:
     table = read_table(own_cohort.slices)
     table[table["role"] != "validation"].to_csv(own_cohort.slices, sep="\t", index=False)
+    own_cohort.audit_again()
     with pytest.raises(InputError, match="select: last"):
         run(**own_cohort.arguments(tmp_path))
     with pytest.raises(InputError, match="patience is 2; add patients"):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from lungaug.aside import part_of, written_aside
 from lungaug.errors import FileFormatError, InputError
+from lungaug.pseudonym_key import KEY_BYTES, key_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,6 @@ TEXT_COLUMNS = frozenset(
 
 # Upper limits in mm, exclusive (Lung-RADS of solid nodules at baseline; thesis, data section).
 _LIMITS_MM = ((6.0, "LR2"), (8.0, "LR3"), (15.0, "LR4A"), (math.inf, "LR4B"))
-_KEY_BYTES = 32
 
 
 def lung_rads_of(diameter_mm: float) -> str:
@@ -120,13 +120,9 @@ def load_or_create_key(path: Path) -> bytes:
     """
     if not path.exists():
         _create_key(path)
-    text = path.read_text(encoding="utf-8", errors="replace").strip()
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != _KEY_BYTES:
-        raise InputError(f"{path}: no key; accepted: {_KEY_BYTES} bytes as hexadecimal digits")
+    key = key_in(path)
+    if not key:
+        raise InputError(f"{path}: no key; accepted: {KEY_BYTES} bytes as hexadecimal digits")
     return key
 
 
@@ -135,7 +131,7 @@ def _create_key(path: Path) -> None:
     part = part_of(path)
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="ascii") as file:
-        file.write(secrets.token_hex(_KEY_BYTES) + "\n")
+        file.write(secrets.token_hex(KEY_BYTES) + "\n")
     try:
         # A link fails where a rename would replace the key that another run has just made.
         os.link(part, path)

@@ -12,9 +12,9 @@ from lungaug.configured import all_arms, arms, merged, named_arms, parts
 from lungaug.errors import SettingError
 from lungaug.grid import trainings
 from lungaug.paths import is_file
+from lungaug.pseudonym_key import is_public, key_in
 from lungaug.suggestions import did_you_mean
 
-_PHANTOM_KEY = "phantom.key"
 _TORCHVISION = ("resnet", "resnext", "wide_resnet")
 _WITHOUT_ENCODER = ("maskrcnn", "swinunet")
 Config = Mapping[str, Any]
@@ -56,13 +56,13 @@ def _checks(files: bool) -> list[tuple[Check, tuple[str, ...]]]:
         (_training_faults, (*networks, "device")),
         (_encoder_faults, (*networks, "arms", "grid", "learning_curve", "split", "seeds")),
         (_source_faults, ("source",)),
-        (_key_faults, ("key_file", "source")),
         (_cohort_faults, ("cohort", "source")),
     ]
     if files:
         checks += [
             (_source_file_faults, ("source",)),
             (_file_faults, ()),
+            (_key_faults, ("key_file", "source", "private", "cohort")),
         ]
     return checks
 
@@ -226,7 +226,13 @@ def _file_faults(config: Config, schema: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _key_faults(config: Config, schema: Mapping[str, Any]) -> Iterator[Fault]:
     """The key of the demo is public: with it, anybody can test whose pseudonym one is."""
-    key = config["key_file"]
-    if key and Path(key).name == _PHANTOM_KEY and config["source"]["kind"] != "phantom":
-        text = f"got {key!r}, which is public; accepted: null, or a key of your own"
+    path = Path(config["key_file"] or Path(config["private"], config["cohort"], "key"))
+    if config["source"]["kind"] == "phantom" or not path.is_file():
+        return
+    if is_public(key_in(path)):
+        text = (
+            f"{path} holds the demo's key, which is public: with it anybody can find out whose a "
+            "pseudonym is; accepted: null and no such file (a key is made then), or a file with a "
+            "key of your own; pseudonyms made with the public key, and their ledger, start over"
+        )
         yield Fault("key_file", text)

@@ -11,6 +11,8 @@ if CONFIG["presence"]:
             slices="<results>/{fold}/slices.tsv",
             # As for segmenters: what it says of other arms does not make this one stale.
             audit=ancient("<results>/{fold}/audit.tsv"),
+            arm_audit=ancient("<results>/{fold}/arms/{arm}.audit.tsv"),
+            roles=ancient(split_of),
             networks=ancient("<results>/networks.tsv"),
             split=ancient("<results>/split.tsv"),
             preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
@@ -40,7 +42,8 @@ if CONFIG["presence"]:
             settings=settings("train_presence"),
         shell:
             "python -m lungaug train_presence --arm {input.arm:q} --slices {input.slices:q}"
-            ' --audit {input.audit:q} --root "$LUNGAUG_RESULTS" --seed-index {wildcards.seed:q}'
+            " --audit {input.audit:q} --arm-audit {input.arm_audit:q} --split {input.roles:q}"
+            ' --root "$LUNGAUG_RESULTS" --seed-index {wildcards.seed:q}'
             ' --online {params.online:q} --device "$LUNGAUG_DEVICE"'
             ' --running "$LUNGAUG_RUNNING"'
             " --model {output.model:q} --history {output.history:q} --presence {output.presence:q}"

@@ -102,6 +102,11 @@ rule report:
             *expand("<results>/{fold}/audit.tsv", fold=ALL_FOLDS),
             *folds_and_arms("<results>/{fold}/arms/{arm}.audit.tsv"),
         ],
+        # Compared with the roles of today, which an edited ledger may contradict.
+        splits=lambda wildcards: splits_of(ALL_FOLDS),
+        metrics=all_trainings(f"{TRAINING}/metrics.tsv"),
+        presence=classifiers(f"{PRESENCE}/presence.tsv"),
+        arms=folds_and_arms("<results>/{fold}/arms/{arm}.tsv"),
         ingest=of_batches(f"{RESULTS}/ingest/{{batch}}.h5"),
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
         expansions=all_moved,
@@ -143,6 +148,8 @@ rule report:
         'python -m lungaug report --root "$LUNGAUG_RESULTS" --tables "$LUNGAUG_RESULTS/tables"'
         ' --figures "$LUNGAUG_RESULTS/figures"'
         ' --text "$LUNGAUG_TEXT" --cohort {input.cohort:q} --split {input.split:q} --audit {input.audit:q}'
+        ' --splits {input.splits:q} --ledger "$LUNGAUG_LEDGER"'
+        " --metrics {input.metrics:q} {input.presence:q} --arms {input.arms:q}"
         " --slice-files {input.ingest:q} {input.preprocess:q} {input.expansions:q} {input.inserted:q} {input.crops:q}"
         " --predictions {input.predictions:q}"
         " --realism {input.realism:q} --sheets {input.sheets:q}"

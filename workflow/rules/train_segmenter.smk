@@ -9,6 +9,8 @@ rule train_segmenter:
         slices="<results>/{fold}/slices.tsv",
         # The audit must have passed, but what it says of other arms does not make this one stale.
         audit=ancient("<results>/{fold}/audit.tsv"),
+        arm_audit=ancient("<results>/{fold}/arms/{arm}.audit.tsv"),
+        roles=ancient(split_of),
         networks=ancient("<results>/networks.tsv"),
         split=ancient("<results>/split.tsv"),
         preprocess=of_batches(f"{RESULTS}/preprocess/{{batch}}.h5"),
@@ -38,7 +40,8 @@ rule train_segmenter:
         settings=lambda wildcards: segmenter_settings(wildcards.segmenter),
     shell:
         "python -m lungaug train_segmenter --arm {input.arm:q} --slices {input.slices:q}"
-        ' --audit {input.audit:q} --root "$LUNGAUG_RESULTS" --segmenter {wildcards.segmenter:q}'
+        " --audit {input.audit:q} --arm-audit {input.arm_audit:q} --split {input.roles:q}"
+        ' --root "$LUNGAUG_RESULTS" --segmenter {wildcards.segmenter:q}'
         ' --seed-index {wildcards.seed:q} --online {params.online:q} --device "$LUNGAUG_DEVICE"'
         ' --running "$LUNGAUG_RUNNING"'
         " --model {output.model:q} --history {output.history:q} --predictions {output.predictions:q}"

@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 
 from lungaug.cohort import ROLES, write_rows
 from lungaug.errors import LeakageError
+from lungaug.evaluation.audit_outcome import CHECKS
 from lungaug.evaluation.fingerprints import BlockHasher, BlockIndex, FingerprintSettings, Hashes
+from lungaug.evaluation.seen import SEEN
 from lungaug.listing import Claim, Place, RealSlices, SliceFiles, claim_of, patient_of
 from lungaug.settings import setting
 
@@ -35,7 +37,6 @@ Replay = Callable[
 
 HELD_OUT = ("test", "validation")
 AUDIT_COLUMNS = ("check", "subject", "outcome", "detail")
-CHECKS = ("split", "roles", "table", "lineage", "pixels", "fingerprint")
 _SHOWN = 5
 
 
@@ -293,6 +294,11 @@ def refuse_held_out(training: pd.DataFrame, slices: pd.DataFrame) -> None:
             detail = f"holds pixels of {', '.join(sorted(named))}"
             findings.append(failed("lineage", subject, detail))
     stop_if_failed(findings)
+
+
+def seen_findings(digests: Mapping[str, str]) -> list[Finding]:
+    """Return what was seen as rows of ``audit.tsv``, for the trainings that read the same."""
+    return [Finding(SEEN, subject, "passed", digest) for subject, digest in digests.items()]
 
 
 def stop_if_failed(findings: Collection[Finding], path: Path | None = None) -> None:

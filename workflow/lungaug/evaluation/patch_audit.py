@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from lungaug.crops import ROIS
 from lungaug.errors import InputError
 from lungaug.evaluation.audit import Finding, check_lineage, failed
+from lungaug.evaluation.donor_audit import check_donors
 from lungaug.imaging.crop import CropSettings, cut
 from lungaug.listing import Place, SliceFiles, claim_of
 
@@ -48,6 +49,7 @@ def check_patches(
     name = files.name(path)
     findings = [
         *_check_sources(files, name, files.name(rois)),
+        *check_donors(files, name, files.name(rois)),
         *_check_patients(files, name, roles),
         *_check_held_out(files, name, held_out, settings),
     ]

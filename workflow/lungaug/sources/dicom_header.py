@@ -75,7 +75,8 @@ _LOCALISER = "localiser"
 _LONGEST_TYPE = 64  # letters
 _TAGS = [
     "SOPClassUID", "SOPInstanceUID", "Modality", "ImageType", "PatientID", "StudyInstanceUID",
-    "SeriesInstanceUID", "InstanceNumber", "Rows", "Columns", "SamplesPerPixel", "PixelSpacing",
+    "SeriesInstanceUID", "FrameOfReferenceUID", "InstanceNumber", "Rows", "Columns",
+    "SamplesPerPixel", "PixelSpacing",
     "ImagePositionPatient", "ImageOrientationPatient", "SliceLocation", "GantryDetectorTilt",
     "RescaleSlope", "RescaleIntercept", "RescaleType", "PixelRepresentation", "BitsAllocated",
     "PixelPaddingValue", "PixelPaddingRangeLimit", "NumberOfFrames", "LossyImageCompression",
@@ -110,6 +111,7 @@ class Header:
         derived: 0 for an original image, 1 for a derived one, 2 for a projection of several slices
             (such as a maximum intensity projection).
         rescale_type: unit of the values, in the file's spelling.
+        frame_uid: FrameOfReferenceUID, without outer blanks.
     """
 
     frame: int
@@ -136,6 +138,7 @@ class Header:
     kernel: str = ""
     derived: int = 0
     rescale_type: str = ""
+    frame_uid: str = ""
 
     def as_list(self) -> list[Any]:
         """The values in order, for JSON."""
@@ -399,6 +402,7 @@ def _image(dataset: Dataset, frame: int, places: list[Dataset]) -> tuple[str, li
         kernel=sys.intern("\\".join(kernel)),
         derived=_derived(places),
         rescale_type=text_of(_holder(places, "RescaleType"), "RescaleType")[:_LONGEST_TYPE],
+        frame_uid=sys.intern(identifier_of(dataset, "FrameOfReferenceUID")),
     )
     return "", [header]
 

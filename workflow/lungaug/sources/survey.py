@@ -24,6 +24,7 @@ from lungaug.sources.mask_matching import Candidate, MaskFile, image_key
 from lungaug.sources.plan import DamagedFile, PlannedFile, reference
 from lungaug.sources.rescale_type import NO_HU, of_hu
 from lungaug.sources.series import Series
+from lungaug.sources.shared_uids import SharedUid, UidKind, shared_uids, sharing
 from lungaug.sources.sheet import Sheet
 from lungaug.sources.volumes import joined, split
 
@@ -72,6 +73,7 @@ class Rules:
         healthy_if_unannotated: who has no annotation and no class counts as healthy.
         mask_suffixes: endings of a mask's name that are not part of the image's.
         rescale_types: further values of RescaleType that mean HU.
+        shared_uids: kinds of UIDs that several patients may have.
     """
 
     series: str
@@ -79,6 +81,7 @@ class Rules:
     healthy_if_unannotated: bool
     mask_suffixes: Sequence[str]
     rescale_types: Sequence[str]
+    shared_uids: Sequence[UidKind] = ()
 
 
 @dataclass
@@ -92,6 +95,7 @@ class Found:
         warnings: what is odd.
         damaged: files that may have been images, see :class:`DamagedFile`.
         problems: annotations that are lost, or may be.
+        shared: UIDs that other patients have too.
     """
 
     name: str
@@ -100,6 +104,7 @@ class Found:
     warnings: list[str] = field(default_factory=list)
     damaged: list[DamagedFile] = field(default_factory=list)
     problems: list[DamagedFile] = field(default_factory=list)
+    shared: list[SharedUid] = field(default_factory=list)
 
 
 class Survey:
@@ -127,6 +132,7 @@ class Survey:
         usable, self._other_units = of_hu(images, rules.rescale_types)
         self.patients = series.group(usable, sheet)
         self.images = usable
+        self.shared = shared_uids(self.patients, rules.shared_uids)
         self._suspects = suspects(tree.entries)
         self.candidates = [
             Candidate(image, patient, image_key(image, patient))
@@ -145,6 +151,9 @@ class Survey:
         """Look at every patient, in the order of their names; fills ``rejections``."""
         self._reject_files()
         found = [self._look_at(patient) for patient in sorted(self.patients)]
+        shared = sharing(self.shared)
+        for one in found:
+            one.shared = shared.get(one.name, [])
         found += self._absent()
         return found
 

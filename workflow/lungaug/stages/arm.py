@@ -23,11 +23,20 @@ from lungaug.evaluation.audit import (
     audit,
     expansion_places,
     places_of,
+    seen_findings,
     stop_if_failed,
     write_findings,
 )
 from lungaug.evaluation.crop_audit import check_crops
 from lungaug.evaluation.patch_audit import check_patches
+from lungaug.evaluation.seen import (
+    SLICES,
+    SPLIT,
+    TABLE,
+    file_digest,
+    slice_file_digests,
+    split_digest,
+)
 from lungaug.imaging.crop import CropSettings
 from lungaug.insertion.protocol import Hu, Labels, Pair
 from lungaug.insertion.replay import InsertionReplay
@@ -79,7 +88,7 @@ def run(
         rois: crops that its generators were fitted to; needed with patches.
         root: what the tables' paths are relative to.
         output: ``<arm>.tsv``.
-        findings: ``<arm>.audit.tsv``, what the audit checked.
+        findings: ``<arm>.audit.tsv``, what the audit checked and saw.
         settings: of the audit.
         provenance: unused; a table carries no attributes.
         ratio: slices to add for each real one with a nodule; empty: all there are.
@@ -118,8 +127,10 @@ def run(
     stop_if_failed([*wrong, *found], output.with_suffix(".failed.tsv"))
     _check(arm, origins, rows, fold)
     log.info("arm %s: audit passed, %d rows", arm, len(rows))
-    write_findings(findings, found)
     write_table(output, rows)
+    seen = {SPLIT: split_digest(division, fold), SLICES: file_digest(slices)}
+    seen |= {TABLE: file_digest(output), **slice_file_digests(told["file"], root)}
+    write_findings(findings, [*found, *seen_findings(seen)])
 
 
 def thinned(added: pd.DataFrame, n_wanted: int, seed: int, arm: str) -> pd.DataFrame:

@@ -14,10 +14,12 @@ from lungaug.evaluation.audit import (
     audit,
     expansion_places,
     places_of,
+    seen_findings,
     stop_if_failed,
     write_findings,
 )
 from lungaug.evaluation.crop_audit import check_crops
+from lungaug.evaluation.seen import SLICES, SPLIT, file_digest, slice_file_digests, split_digest
 from lungaug.imaging.crop import CropSettings
 from lungaug.listing import SliceFiles
 from lungaug.metalung.operations import OPERATIONS, replay
@@ -48,6 +50,8 @@ def run(
     provenance: Provenance,
 ) -> None:
     """Write ``audit.tsv``: check, subject, outcome, detail.
+
+    Its last rows are digests of what was seen, which trainings compare with what they read.
 
     Args:
         slices: ``slices.tsv`` of the fold.
@@ -80,7 +84,10 @@ def run(
         ]
     stop_if_failed(findings, output.with_suffix(".failed.tsv"))
     log.info("fold %s: %d training rows, no leakage found", fold, len(training))
-    write_findings(output, findings)
+    seen = {SPLIT: split_digest(division, fold), SLICES: file_digest(slices)}
+    if rois is not None:
+        seen |= slice_file_digests([files.name(rois)], root)
+    write_findings(output, [*findings, *seen_findings(seen)])
 
 
 def _crop_findings(evidence: Evidence, rois: Path | None, settings: CropSettings) -> list[Finding]:

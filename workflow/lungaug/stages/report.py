@@ -18,9 +18,12 @@ import yaml
 
 from lungaug import __version__
 from lungaug.cohort import CLASSES, ROLES, read_table, write_text
+from lungaug.contradictions import contradictions
+from lungaug.contradictions import first as first_of
 from lungaug.evaluation.layout import block_table, blocks
 from lungaug.evaluation.realism.layout import main_blocks
 from lungaug.evaluation.scores import TESTED
+from lungaug.evaluation.seen import SEEN
 from lungaug.evaluation.trainings import Training, training_of
 from lungaug.figures.page import trainings
 from lungaug.figures.page.curves import DASHES, HEIGHT, WIDTH
@@ -78,12 +81,16 @@ def run(
     cohort: Path,
     split: Path,
     audit: list[Path],
+    splits: list[Path],
+    metrics: list[Path],
+    arms: list[Path],
     slice_files: list[Path],
     skipped: list[Path],
     history: list[Path],
     classifiers: list[Path],
     generators: list[Path],
     predictions: list[Path],
+    ledger: Path | None = None,
     asked: str = "{}",
     realism: Path | None = None,
     sheets: list[Path],
@@ -101,10 +108,14 @@ def run(
         text: folder with the template, the landing text and the captions.
         cohort, split: tables of patients.
         audit: ``audit.tsv`` of every fold, and ``arms/<arm>.audit.tsv`` of every arm.
+        splits: tables of roles, ``split.tsv`` and those of parts of the training patients.
+        metrics: ``metrics.tsv`` and ``presence.tsv`` of every training.
+        arms: ``arms/<arm>.tsv`` of every arm.
         slice_files: of ingest, preprocess and the operations: what made them is shown.
         skipped: every table of rejected files and skipped slices.
         history, predictions: of every segmenter's training.
         classifiers, generators: histories of every other training.
+        ledger: the ledger, compared with the tables where it is there.
         asked: JSON of the settings of those, by name: their files hold them where only torch reads.
         realism: ``realism_main.tsv``; None in a run without generators.
         sheets: ``<fold>/reader/sheet.html``, where there are any.
@@ -124,6 +135,9 @@ def run(
     )
     known = {training_of(path): path for path in sorted(history)}
     made = _made(slice_files, predictions)
+    wrong = contradictions(root, [*metrics, *arms], splits, ledger)
+    if wrong:
+        logger.warning("tables contradict the division of patients: %s", "; ".join(first_of(wrong)))
     page = environment.get_template("report.html.j2").render(
         version=__version__,
         cohort_name=root.name,
@@ -131,6 +145,7 @@ def run(
         width=WIDTH,
         height=HEIGHT,
         dashes=DASHES,
+        contradictions=first_of(wrong),
         landing=_paragraphs(text / "landing.md"),
         figures=_placed(pictures_of(figures, text / "captions.yaml", "notes.tsv")),
         surroundings=surroundings(provenance.code),
@@ -217,6 +232,7 @@ def _audits(paths: list[Path]) -> pd.DataFrame:
     rows: list[tuple[str, ...]] = []
     for path in sorted(paths):
         table = read_table(path, columns)
+        table = table[table["check"] != SEEN]
         arm = path.name.removesuffix("audit.tsv").rstrip(".")
         of = f"{path.parents[1].name}, arm {arm}" if arm else path.parent.name
         rows += [(of, *map(str, row)) for row in table[columns].to_numpy()]

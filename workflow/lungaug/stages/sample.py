@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +28,7 @@ from lungaug.crops import (
     read_crops,
     write_crops,
 )
-from lungaug.errors import FileFormatError, InputError, SettingError
+from lungaug.errors import FileFormatError, InputError, LeakageError, SettingError
 from lungaug.imaging.hu import FLOOR_HU
 from lungaug.insertion.quality import (
     QualitySettings,
@@ -162,12 +162,14 @@ def run(
     Raises:
         FileFormatError: the model was fitted to other crops than ``rois``, whose patients may be
             held out here.
+        LeakageError: the model keeps crops that are not those of ``rois``, whatever it says.
         InputError: the model is of another generator, no crop passes the filters, or nothing that
             was sampled is accepted.
     """
     with SliceFile(rois) as file:
         digest = file.content_digest
-    wanted = choose(read_crops(rois), settings)
+    crops = read_crops(rois)
+    wanted = choose(crops, settings)
 
     from lungaug.generators import factory
     from lungaug.training.devices import make_fabric, reproducible
@@ -181,6 +183,7 @@ def run(
             f"{model}: fitted to other crops ({loaded.rois[:12]}) than those of {rois} "
             f"({digest[:12]}); {factory.remedy(model)}"
         )
+    check_kept(loaded.generator, crops, model, rois)
     loaded.generator.to(fabric.device)
     with reproducible(settings.torch_threads, fabric):
         outcome = sample_all(loaded.generator, wanted, settings)
@@ -188,6 +191,40 @@ def run(
     write_rows(rejected, REJECTED_COLUMNS, outcome.rejected)
     patches = as_crops(outcome, wanted, f"{GENERATED}:{generator}")
     write_crops(output, patches, provenance, settings.storage, sources={ROIS: digest})
+
+
+def check_kept(generator: Generator, crops: Crops, model: Path, rois: Path) -> None:
+    """Raise LeakageError if a generator keeps crops, to copy them, that are not those of a file.
+
+    The digest in a model says to which crops it was fitted; here the crops themselves are compared,
+    pixels and donors, since both might have been written by hand.
+
+    Args:
+        generator: as it was loaded.
+        crops: of the fold's training patients.
+        model, rois: where both were read, for the message.
+    """
+    kept = getattr(generator, "crops", None)
+    if not isinstance(kept, Crops):
+        return
+    names = (field.name for field in fields(Crops))
+    others = [n for n in names if not _equal(getattr(kept, n), getattr(crops, n))]
+    if others:
+        raise LeakageError(
+            f"{model}: keeps other crops than those of {rois} ({', '.join(others)} differ), though "
+            f"it says otherwise; they may be of held-out patients; {_remedy(model)}"
+        )
+
+
+def _remedy(model: Path) -> str:
+    from lungaug.generators import factory
+
+    return factory.remedy(model)
+
+
+def _equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    # Unknown spacings are equal too.
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f" == other.dtype.kind)
 
 
 def choose(crops: Crops, settings: Settings) -> Wanted:

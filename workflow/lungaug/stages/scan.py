@@ -18,12 +18,13 @@ from typing import Any, Literal
 from lungaug.cohort import Pseudonyms, batch_of, load_or_create_key, write_rows
 from lungaug.errors import InputError
 from lungaug.settings import setting
-from lungaug.sources import mendeley, plan, series
+from lungaug.sources import mendeley, plan, series, shared_uids
 from lungaug.sources.headers import Entry, update_index
 from lungaug.sources.image import Image, Rejection
 from lungaug.sources.mask_matching import HELP, SUFFIXES, loose
 from lungaug.sources.mendeley_patients import FingerprintSettings
 from lungaug.sources.private import PrivateFile, private_folder
+from lungaug.sources.shared_uids import UidKind
 from lungaug.sources.sheet import Sheet, read_sheet
 from lungaug.sources.survey import Found, Rules, Survey, Tree
 from lungaug.sources.table_text import alike
@@ -76,6 +77,11 @@ class Settings:
         "values of RescaleType that mean HU, besides none and those that begin like HU or "
         "Hounsfield",
     )
+    shared_uids: tuple[UidKind, ...] = setting(
+        (),
+        "UIDs that several patients of this collection have in common although they are different "
+        "persons; of any other the scan takes such patients for one person and stops",
+    )
     fingerprint: FingerprintSettings = setting(
         FingerprintSettings, "whose a slice is, where the source does not say (mendeley)"
     )
@@ -91,6 +97,7 @@ class _Findings:
     rejections: list[Rejection] = field(default_factory=list)
     masks: list[tuple[str, str, str]] = field(default_factory=list)  # mask, image, how or why not
     problems: list[tuple[str, plan.DamagedFile]] = field(default_factory=list)  # by pseudonym
+    shared: Sequence[shared_uids.SharedUid] = ()
 
 
 def run(
@@ -121,8 +128,8 @@ def run(
 
     Raises:
         InputError: nothing can be used, the sheet is wrong, none of the annotations fits an image,
-            or (unless ``on_bad_input`` is ``skip``) a patient loses an annotation. The private
-            tables are written before, since the message names them.
+            or (unless ``on_bad_input`` is ``skip``) a patient loses an annotation or shares a UID
+            with another. The private tables are written before, since the message names them.
     """
     private_folder(private)
     names = Pseudonyms(load_or_create_key(key))
@@ -130,9 +137,21 @@ def run(
     if settings.kind in ("dicom", "lidc"):
         look = partial(_look_at_dicom, sheet=sheet, masks=masks)
     findings, paths = look(root, private, names, settings)
-    if findings.problems and settings.on_bad_input == "stop":
-        raise InputError(_problems(findings.problems, names, private))
+    _stop_if_refused(findings, names, private, settings)
     _write(findings, names, paths, private, output, rejected)
+
+
+def _stop_if_refused(
+    findings: _Findings, names: Pseudonyms, private: Path, settings: Settings
+) -> None:
+    """Raise InputError for patients that must not be used as they are, unless they are left out."""
+    refused = []
+    if findings.problems:
+        refused.append(_problems(findings.problems, names, private))
+    if findings.shared:
+        refused.append(shared_uids.message(findings.shared, names, private))
+    if refused and settings.on_bad_input == "stop":
+        raise InputError("\n".join(refused))
 
 
 def _look_at_tables(
@@ -175,8 +194,10 @@ def _look_at_dicom(
             settings.unannotated == "LR1",
             settings.mask_suffixes,
             settings.rescale_types,
+            settings.shared_uids,
         ),
     )
+    findings.shared = survey.shared
     survey.sheet_lines = _warn_of_unmatched(answers, tree.entries, survey.images)
     for found in sorted(survey.run(), key=lambda one: names.patient(one.name)):
         _add_found(findings, found, survey, names, settings)
@@ -283,7 +304,8 @@ def _add_found(
         findings.patients.append((patient, found.name))
         log.warning("%s: left out: none of the images can be used, see scan.rejected.tsv", patient)
         return
-    damaged = tuple(dict.fromkeys((*found.damaged, *found.problems)))
+    shared = shared_uids.damaged_files(found.name, found.shared, names)
+    damaged = tuple(dict.fromkeys((*found.damaged, *found.problems, *shared)))
     planned = plan.PatientPlan(
         patient,
         found.lung_rads,
@@ -292,6 +314,8 @@ def _add_found(
     )
     if found.problems:
         found.warnings.append(f"annotations are lost: {len(found.problems)}")
+    if found.shared:
+        found.warnings.append(f"UIDs that other patients have too: {len(found.shared)}")
     _add(findings, found.name, planned, found.warnings, settings.n_batches)
 
 
@@ -393,6 +417,8 @@ def _write_private_tables(
     reasons = sorted({(r.path, r.reason) for r in findings.rejections})
     _write_private(private / "rejected.tsv", ("path", "reason"), reasons)
     _write_private(private / "masks.tsv", ("mask", "image", "how"), findings.masks)
+    shared = shared_uids.rows(findings.shared, names)
+    _write_private(private / "shared_uids.tsv", shared_uids.COLUMNS, shared)
 
 
 def _write_private(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -20,6 +20,7 @@ from lungaug.cohort import write_rows
 from lungaug.crops import CUT, Crops, read_crops
 from lungaug.errors import InputError
 from lungaug.evaluation.audit_outcome import check_audit
+from lungaug.evaluation.seen import slice_file_digests
 from lungaug.generators import factory
 from lungaug.generators.all_settings import GeneratorsSettings
 from lungaug.generators.copypaste_settings import CopypasteSettings
@@ -76,7 +77,7 @@ def run(
     """Fit, then write the model, its history, its sample sheets and what it cost.
 
     Args:
-        rois: crops of training patients' nodules.
+        rois: crops of training patients' nodules, ``<fold>/rois.h5``.
         audit: outcome of the leakage audit.
         generator: name.
         device: auto, cpu or cuda.
@@ -89,12 +90,13 @@ def run(
 
     Raises:
         SettingError: unknown generator or device.
-        LeakageError: the audit failed.
+        LeakageError: the audit failed, is of another fold, or saw other crops.
         InputError: no crops, or some that are none of real nodules.
     """
     start = time.perf_counter()
     factory.check_name(generator)
-    check_audit(audit)
+    fold, results = rois.parent.name, rois.parents[1]
+    check_audit(audit, fold, slice_file_digests([f"{fold}/{rois.name}"], results))
     crops = read_crops(rois)
     check_crops(crops, rois)
 
@@ -106,7 +108,6 @@ def run(
     fabric = make_mixed_fabric(device)
     digest = digest_of(rois)
     saved = Checkpoint(checkpoint, identity_of(generator, digest, provenance))
-    fold = rois.parent.name
     name = f"{fold}/{generator}"
     logger.info("%s: %d crops on %s", name, len(crops), fabric.device)
     fitted = factory.build(generator, settings.generators())

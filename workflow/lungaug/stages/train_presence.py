@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lungaug.cohort import write_table
 from lungaug.errors import InputError, SettingError
-from lungaug.evaluation.audit_outcome import check_audit
+from lungaug.evaluation.audit_outcome import Audits, check_audited
 from lungaug.imaging.contrast import ContrastSettings, network_input
 from lungaug.segmenters import factory
 from lungaug.segmenters.presence_settings import PresenceSettings
@@ -90,6 +90,8 @@ def run(
     arm: Path,
     slices: Path,
     audit: Path,
+    arm_audit: Path,
+    split: Path,
     root: Path,
     seed_index: int,
     online: str,
@@ -111,7 +113,9 @@ def run(
     Args:
         arm: table of the training slices.
         slices: table of the fold's real slices: validation and test are taken from it.
-        audit: outcome of the leakage audit.
+        audit: outcome of the fold's leakage audit.
+        arm_audit: outcome of the arm's.
+        split: table of roles that holds the fold.
         root: folder that the tables' paths are relative to.
         seed_index: which of an arm's trainings; equal ones have equal first weights in every arm.
         online: yes or no.
@@ -127,16 +131,20 @@ def run(
 
     Raises:
         SettingError: unknown encoder or device, or one that lacks the precision.
-        LeakageError: the audit failed, or a held-out patient is among the training slices.
+        LeakageError: an audit failed or saw something else than is there now, or a held-out
+            patient is among the training slices.
         InputError: training or validation slices are all with a nodule, or all without, or there
             is no file of weights where the settings name one.
     """
     start = time.perf_counter()
     if online not in ("yes", "no"):
         raise SettingError(f"online: got {online!r}; accepted: yes, no")
-    check_audit(audit)
     tables = read_tables(arm, slices)
     check_tables(tables, arm, slices)
+    check = functools.partial(
+        check_audited, arm=arm, slices=slices, audits=Audits(audit, arm_audit, split), root=root
+    )
+    check(tables.learned)
     whose = (slices.parent.name, arm.stem, seed_index, online == "yes")
     job = Job(*whose, tables, root, settings, RunningSettings.of(running))
 
@@ -154,6 +162,7 @@ def run(
         write_model(model, job, fitted)
         write_history(history, fitted.history, fitted.step, SCORE)
         # Only now, with the kept step on disk, are test slices opened.
+        check(tables.test)
         write_presence(presence, job, fitted, fabric)
     training = Training(job.fold, job.arm, NAME, seed_index)
     write_cost(cost, cost_of(training, fitted.effort, fabric, time.perf_counter() - start))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lungaug.cohort import write_rows
 from lungaug.errors import InputError, SettingError
-from lungaug.evaluation.audit_outcome import check_audit
+from lungaug.evaluation.audit_outcome import Audits, check_audited
 from lungaug.imaging.contrast import ContrastSettings, network_input
 from lungaug.segmenters import factory
 from lungaug.segmenters.settings import SegmenterSettings
@@ -90,6 +90,8 @@ def run(
     arm: Path,
     slices: Path,
     audit: Path,
+    arm_audit: Path,
+    split: Path,
     root: Path,
     segmenter: str,
     seed_index: int,
@@ -113,7 +115,9 @@ def run(
     Args:
         arm: table of the training slices.
         slices: table of the fold's real slices: validation and test are taken from it.
-        audit: outcome of the leakage audit.
+        audit: outcome of the fold's leakage audit.
+        arm_audit: outcome of the arm's.
+        split: table of roles that holds the fold.
         root: folder that the tables' paths are relative to.
         segmenter: name of the network.
         seed_index: which of an arm's trainings; equal ones have equal first weights in every arm.
@@ -130,7 +134,8 @@ def run(
 
     Raises:
         SettingError: unknown segmenter, encoder or device, or one that lacks the precision.
-        LeakageError: the audit failed, or a held-out patient is among the training slices.
+        LeakageError: an audit failed or saw something else than is there now, or a held-out
+            patient is among the training slices.
         InputError: no nodule to learn from, no validation patients to choose the best step on, or
             no file of weights where the settings name one.
     """
@@ -138,9 +143,12 @@ def run(
     factory.check_name(segmenter)
     if online not in ("yes", "no"):
         raise SettingError(f"online: got {online!r}; accepted: yes, no")
-    check_audit(audit)
     tables = read_tables(arm, slices)
     check_tables(tables, arm, settings.training)
+    check = functools.partial(
+        check_audited, arm=arm, slices=slices, audits=Audits(audit, arm_audit, split), root=root
+    )
+    check(tables.learned)
     fold = slices.parent.name
     whose = (fold, arm.stem, segmenter, seed_index, online == "yes")
     job = Job(*whose, tables, root, settings, RunningSettings.of(running))
@@ -159,6 +167,7 @@ def run(
         write_model(model, job, fitted)
         write_history(history, fitted.history, fitted.step)
         # Only now, with the kept step on disk, are test slices opened.
+        check(tables.test)
         write_predictions(predictions, detections, job, fitted, fabric, provenance)
     training = Training(fold, arm.stem, segmenter, seed_index)
     write_cost(cost, cost_of(training, fitted.effort, fabric, time.perf_counter() - start))

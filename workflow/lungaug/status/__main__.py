@@ -55,6 +55,7 @@ def _told(flow: plan.Workflow, memory: Memory, jobs: Sequence[plan.Job]) -> list
     said += telling.open_end(jobs, checkpoints)
     said += telling.absent(jobs, memory.results)
     said += telling.losses(jobs, flow.globals["PRIVATE"], memory.results)
+    said += telling.contradicted(jobs, memory.results)
     if not memory.headers:
         said.append("the headers of slice files were not read: h5py is not installed here")
     return [*said, f"{memory.results}: {telling.total(jobs)}"]

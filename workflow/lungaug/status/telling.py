@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from lungaug.contradictions import TESTED, contradictions, first
 from lungaug.status import words
 from lungaug.status.plan import Job
 
@@ -81,6 +82,23 @@ def losses(jobs: Sequence[Job], private: str, results: str) -> list[str]:
             "file from where the results were made"
         )
     return said
+
+
+def contradicted(jobs: Sequence[Job], results: str) -> list[str]:
+    """Return whom tables that no job makes again give another role than split and ledger do."""
+    kept = [Path(path) for job in jobs if not job.runs for path in job.outputs]
+    tables = [path for path in kept if path.name in TESTED or _is_arm(path)]
+    splits = [path for path in kept if path.name == "split.tsv" and path.is_file()]
+    if not splits:
+        return []
+    ledger = Path(os.environ["LUNGAUG_LEDGER"])
+    said = first(contradictions(Path(results), tables, splits, ledger))
+    advice = "a ledger or split.tsv was edited: restore it, or run: snakemake --forcerun split"
+    return [*(f"contradiction: {line}" for line in said), *([advice] if said else [])]
+
+
+def _is_arm(path: Path) -> bool:
+    return path.parent.name == "arms" and not path.name.endswith(".audit.tsv")
 
 
 def alone(run: set[tuple[str, ...]], wanted: set[tuple[str, ...]]) -> list[str]:

@@ -29,6 +29,13 @@ class Tables:
     test: pd.DataFrame
 
     @property
+    def learned(self) -> pd.DataFrame:
+        """Training and validation slices: all that a training opens before its model is kept."""
+        import pandas as pd
+
+        return pd.concat([self.train, self.validation], ignore_index=True)
+
+    @property
     def held_out(self) -> pd.DataFrame:
         """Validation and test slices, sorted by size and key."""
         import pandas as pd
