@@ -13,7 +13,7 @@ from lungaug.cohort import write_rows
 from lungaug.errors import InputError
 from lungaug.evaluation.realism.distances import kernel_distance, kolmogorov_smirnov
 from lungaug.evaluation.realism.layout import as_latex, as_markdown, main_rows, realism_table
-from lungaug.evaluation.realism.resampling import ANY, Group, Sample
+from lungaug.evaluation.realism.resampling import Group, Sample
 from lungaug.evaluation.realism.rows import (
     COLUMNS,
     HELD_OUT,
@@ -27,6 +27,7 @@ from lungaug.evaluation.realism.rows import (
     judged,
     measured,
 )
+from lungaug.evaluation.statistics import ANY
 
 
 def sample(seed: int, n_patients: int, shift: float = 0.0) -> Sample:

@@ -323,6 +323,7 @@ def caption(level: float, minimum: int, *, pseudo_patients: bool = False) -> str
         "the threshold with at most so many false positives a test slice; FROC score: the mean of "
         "these seven. A nodule on several slices is as many lesions. Means over seeds; brackets "
         f"are {100 * level:g} % intervals over patients (bootstrap within Lung-RADS classes, "
-        f"expanded percentiles), given from {minimum} patients with a lesion on."
+        "classes of fewer than three with a neighbour, expanded percentiles), given from "
+        f"{minimum} patients with a lesion on; they cover no other training."
     )
     return text + patient_words(pseudo_patients)

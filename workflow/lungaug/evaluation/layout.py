@@ -11,6 +11,7 @@ import pandas as pd
 
 from lungaug.cohort import CLASSES
 from lungaug.evaluation.chosen_by import BY_DEFAULT, FALLBACK
+from lungaug.evaluation.paired import PATIENTS, Test, least_patients
 from lungaug.evaluation.scores import ANY_CONVENTION, BASELINES, TESTED, arm_order
 
 OVERLAP_TITLES = {
@@ -71,7 +72,7 @@ class View:
         threshold: of the predicted masks; None where it was chosen on validation patients.
         unchosen: the folds whose validation slices have no nodule to choose it on.
         pseudo_patients: whether the data name no patients.
-        one_training: whether no arm was trained more than once.
+        test: of the pooled Dice.
     """
 
     convention: str = "standard"
@@ -81,7 +82,7 @@ class View:
     threshold: float | None = None
     unchosen: tuple[str, ...] = ()
     pseudo_patients: bool = False
-    one_training: bool = False
+    test: Test = "sign_flip"
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ def main_table(
         for baseline in BASELINES:
             found = differences.get((segmenter, arm, baseline))
             row[f"difference_{baseline}"] = difference_cell(found, view.decimals)
+            row[f"p_uncorrected_{baseline}"] = p_cell(found, "p")
             row[f"p_{baseline}"] = p_cell(found)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -202,7 +204,11 @@ def blocks(main: pd.DataFrame) -> list[Block]:
     against = {
         name: title
         for b in BASELINES
-        for name, title in ((f"difference_{b}", f"minus {b}"), (f"p_{b}", "p (Holm)"))
+        for name, title in (
+            (f"difference_{b}", f"minus {b}"),
+            (f"p_uncorrected_{b}", "p"),
+            (f"p_{b}", "p (Holm)"),
+        )
     }
     return [
         Block("Dice", {"patients": "patients", **names}),
@@ -249,16 +255,45 @@ def caption(tested: Mapping[str, int], view: View, absent: list[str]) -> str:
         "of the outlines and ASD their average distance, the lower the better, over slices where "
         "a nodule is and something is predicted: a missed nodule has none, and without known "
         "spacing there are no mm. Slices, then seeds, are averaged within a patient; brackets are "
-        f"{100 * view.level:g} % intervals over patients (bootstrap within Lung-RADS classes, "
-        f"expanded percentiles), given from {view.minimum} patients on. Pooled weighs patients "
-        "equally, macro classes. p: paired sign-flip test of the pooled Dice, Holm's correction "
-        "over the arms of a segmenter against a baseline; classes are descriptive."
+        f"{100 * view.level:g} % intervals over patients within Lung-RADS classes (random weights, "
+        "and half a patient more at the bound of the score), given from "
+        f"{view.minimum} patients on; those of scores cover no other training. Pooled weighs "
+        f"patients equally, macro classes. {test_words(view.test, view.level)}"
     )
-    if view.one_training:
-        text += " One training an arm: intervals and p cover the patients, not another training."
     if absent:
         text += f" No tested lesion of class {', '.join(absent)}: macro is over the others."
     return text + patient_words(view.pseudo_patients)
+
+
+_TESTS = {
+    "sign_flip": (
+        "signs of patients are flipped, which tests symmetry: rare large losses among small gains "
+        "make p too small"
+    ),
+    "bounded": (
+        "Gaffke's bound for differences between -1 and 1, which holds whatever their law and needs "
+        "large differences or many patients"
+    ),
+}
+
+
+def test_words(test: Test, level: float) -> str:
+    """Return what differences, their intervals and p say, and of what they say nothing.
+
+    Args:
+        test: of the pooled Dice.
+        level: of the intervals.
+    """
+    least = least_patients(level)
+    needed = f" (from {least} patients on)" if test == "sign_flip" else ""
+    return (
+        f"Differences: the bracket{needed} is the inverse of the test and leaves out 0 exactly "
+        f"where the uncorrected p is at most {1 - level:g}; {_TESTS[test]}. Where both arms have "
+        "two seeds or more, p is the larger of that and of a t test that takes patients and "
+        f"trainings as drawn. Marked ({PATIENTS}): an arm has one training, so p and bracket cover "
+        "the patients only, and another training may turn the difference round. Holm's correction "
+        "is over all p of this run: every segmenter, arm and baseline. Classes are descriptive."
+    )
 
 
 def patient_words(pseudo: bool) -> str:
@@ -374,7 +409,7 @@ def class_cell(row: object | None, name: str, tested: Mapping[str, int], decimal
 
 
 def difference_cell(row: object | None, decimals: int) -> str:
-    """``+0.05 [+0.01, +0.09]``, or ``+0.05 (n=4)``."""
+    """Return ``+0.05 [+0.01, +0.09]``, or ``+0.05 (n=4)``."""
     if row is None:
         return MISSING
     value, low, high, n = (getattr(row, f) for f in ("difference", "low", "high", "n_patients"))
@@ -383,12 +418,18 @@ def difference_cell(row: object | None, decimals: int) -> str:
     return f"{value:+.{decimals}f} [{low:+.{decimals}f}, {high:+.{decimals}f}]"
 
 
-def p_cell(row: object | None) -> str:
-    """The corrected p of a difference."""
-    p = math.nan if row is None else float(getattr(row, "p_holm"))  # noqa: B009
+def p_cell(row: object | None, name: str = "p_holm") -> str:
+    """Return the p of a difference; where it covers patients only, ``0.031 (patients)``.
+
+    Args:
+        row: of ``comparisons.tsv``.
+        name: ``p_holm``, or ``p`` before the correction.
+    """
+    p = math.nan if row is None else float(getattr(row, name))
     if math.isnan(p):
         return MISSING
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    only = f" ({PATIENTS})" if getattr(row, "covers", PATIENTS) == PATIENTS else ""
+    return ("<0.001" if p < 0.001 else f"{p:.3f}") + only
 
 
 def escaped(text: str) -> str:
