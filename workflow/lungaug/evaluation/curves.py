@@ -14,9 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lungaug.evaluation.calibration import expected_calibration_error
+from lungaug.evaluation.captions import patient_words
 from lungaug.evaluation.detection import FROC_RATES, RECALLS, average_precision, froc
 from lungaug.evaluation.draws import Draws
-from lungaug.evaluation.layout import patient_words, score_cell
+from lungaug.evaluation.layout import (
+    score_cell,
+)
 from lungaug.evaluation.scores import arm_order
 
 DETECTION_COLUMNS = (

@@ -325,10 +325,15 @@ def comparison_table(values: pd.DataFrame, resampling: Resampling) -> pd.DataFra
         for baseline, arm in _pairs(sorted(part["arm"].unique())):
             for score, paired in _paired(part, arm, baseline).groupby("score"):
                 metric = str(score).split("/")[1]
-                trained = seeds[arm, str(score)], seeds[baseline, str(score)]
-                for group, members, weights in groups(paired):
+                both = paired.reset_index(drop=True)
+                trained = [
+                    seeds[name, str(score)].reindex(both["patient"]).to_numpy(float)
+                    for name in (arm, baseline)
+                ]
+                for group, members, weights in groups(both):
                     head = (segmenter, arm, baseline, metric, group, len(members))
-                    found = _difference(members, weights, metric, trained, resampling)
+                    own = [scores[members.index] for scores in trained]
+                    found = _difference(members, weights, metric, own, resampling)
                     rows.append((*head, *found))
     table = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
     untested = (table["metric"] != TESTED[0]) | (table["group"] != TESTED[1])
@@ -365,13 +370,21 @@ def _difference(
     members: pd.DataFrame,
     weights: NDArray[np.float64],
     metric: str,
-    trained: tuple[pd.DataFrame, pd.DataFrame],
+    trained: list[NDArray[np.float64]],
     resampling: Resampling,
 ) -> tuple[object, ...]:
-    """What a row says from the difference on; Holm's correction comes later."""
+    """What a row says from the difference on; Holm's correction comes later.
+
+    Args:
+        members: patients and their differences.
+        weights: (N,) of the patients.
+        metric: name of the score.
+        trained: (N, seeds) scores of either arm, NaN where a seed has none.
+        resampling: settings of the tests.
+    """
     values = members["value"]
     found = resampling.difference(values, weights, bounds=bounds_of(metric))
-    ours, theirs = (_by_seed(table, members["patient"], weights) for table in trained)
+    ours, theirs = (_by_seed(scores, weights) for scores in trained)
     covers = TRAININGS if min(len(ours), len(theirs)) > 1 else PATIENTS
     if covers == TRAININGS and not math.isnan(found.p):
         strata, level = members["lung_rads"], resampling.level
@@ -381,8 +394,7 @@ def _difference(
     return *ends, found.p, math.nan, len(ours), len(theirs), *spreads, covers
 
 
-def _by_seed(table: pd.DataFrame, patients: pd.Series, weights: NDArray[np.float64]) -> list[float]:
-    """The mean of some patients in each seed, over those that have a value there."""
-    columns = table.reindex(patients).to_numpy(float).T
-    known = ((column, ~np.isnan(column)) for column in columns)
+def _by_seed(scores: NDArray[np.float64], weights: NDArray[np.float64]) -> list[float]:
+    """The mean of patients in each seed, over those that have a value there."""
+    known = ((column, ~np.isnan(column)) for column in scores.T)
     return [weighted_mean(c[there], weights[there]) for c, there in known if there.any()]

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 from lungaug.cohort import write_table, write_text
+from lungaug.evaluation.captions import caption
 from lungaug.evaluation.collect import classes_of, held_out_metrics, rounded
 from lungaug.evaluation.layout import (
     LESION_CLASSES,
     View,
     as_latex,
     as_markdown,
-    caption,
     lesion_classes,
     main_table,
     trainings_of,
