@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lungaug.evaluation import paired
 from lungaug.evaluation.paired import (
     Inference,
     bounded_test,
@@ -77,6 +78,30 @@ def test_many_patients_are_sampled() -> None:
     ends = student.confidence_interval()
     assert (found.interval.low, found.interval.high) == pytest.approx(tuple(ends), abs=0.02)
     assert sign_flip_test(np.linspace(1, 2, 60), seed=0).p == 1 / 10_001
+
+
+def test_equal_sums_that_are_rounded_differently_count() -> None:
+    """0.1 + 0.2 - 0.3 is not 0 in binary, and as extreme as the data."""
+    rng = np.random.default_rng(0)
+    for n in (6, 8, 17):
+        for _ in range(20):
+            whole = rng.integers(-5, 8, n)
+            exact, rounded = (
+                sign_flip_test(d, seed=0, n_resamples=300) for d in (whole * 1.0, whole * 0.1)
+            )
+            assert exact.p == rounded.p
+
+
+def test_patterns_that_flip_nobody_or_everybody_are_as_extreme_as_any_hypothesis(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = np.linspace(10, 11, 20)
+    some = np.random.default_rng(0).integers(0, 2, (37, 20)).astype(float)
+    drawn = np.vstack([np.zeros(20), np.ones(20), some])
+    monkeypatch.setattr(paired, "_subsets", lambda *_: drawn)
+    found = sign_flip_test(values, seed=0)
+    assert found.p == 3 / 40
+    assert math.isnan(found.interval.low)
 
 
 @pytest.mark.parametrize("n", [5, 7, 16, 17, 30])

@@ -72,6 +72,20 @@ def test_coverage_with_four_classes_of_three_patients() -> None:
     assert hits / 500 > 0.93
 
 
+def test_coverage_of_a_mean_that_few_patients_make() -> None:
+    """Two classes of two and one of 56, weighted alike."""
+    rng = np.random.default_rng(2)
+    draw, sizes = mostly(0.4, 5, 2), (2, 2, 56)
+    strata = np.repeat(["LR2", "LR3", "LR4A"], sizes)
+    weights = np.repeat([1 / size for size in sizes], sizes)
+    hits = 0
+    for _ in range(500):
+        values = draw(rng, 60)
+        found = mean_interval(values, strata, weights, bounds=SHARE, seed=0, n_resamples=500)
+        hits += found.low <= 0.6 * 5 / 7 <= found.high
+    assert hits / 500 > 0.94
+
+
 def test_coverage_with_four_classes_of_five_patients() -> None:
     rng = np.random.default_rng(4)
     strata = np.repeat(["LR2", "LR3", "LR4A", "LR4B"], 5)

@@ -53,14 +53,14 @@ def mean_interval(
 
     Resampling few patients cannot show what they lack: of eight patients, none has the zero that
     one in ten has. Here patients get random weights (Dirichlet, the Bayesian bootstrap) within
-    their classes, and one further observation of half a patient's weight lies at the bound: at the
-    lower one for the lower end, at the upper one for the upper end. For zeros and ones this is
-    close to Jeffreys' interval; with a whole patient it would be Gaffke's, which is wider. Where a
-    bound is missing, the observation lies one range of the values beyond them.
+    their classes, and one further observation of half a patient's weight, the greatest one, lies
+    at the bound: at the lower one for the lower end, at the upper one for the upper end. For zeros
+    and ones this is close to Jeffreys' interval; with a whole patient it would be Gaffke's, which
+    is wider. Where a bound is missing, the observation lies one range of the values beyond them.
 
     Classes of fewer than three patients are merged with a neighbour, since the spread of two is
-    all but unknown. Deviations from the class mean are widened by sqrt((n + 1) / (n - 1)), so that
-    the variance of the drawn mean is the unbiased one.
+    all but unknown. Deviations from the class mean are widened by sqrt((n + 1) / (n - 1)), n the
+    effective number of its patients, so that the variance of the drawn mean is the unbiased one.
 
     Args:
         values: (N,) one value a patient, none of them NaN.
@@ -89,8 +89,8 @@ def mean_interval(
     means = _drawn_means(value, weight, merged_sizes(stratum), n_resamples, seed)
     if means is None:
         return Interval()
-    effective = float(weight.sum() ** 2 / (weight @ weight))
-    extra = _extra_shares(round(effective, 9), n_resamples, seed)
+    # What was not seen may be a patient of the greatest weight.
+    extra = _extra_shares(round(float(weight.sum() / weight.max()), 9), n_resamples, seed)
     ends = [
         float(np.quantile((1 - extra) * means + extra * end, tail))
         for end, tail in zip(
@@ -99,6 +99,11 @@ def mean_interval(
     ]
     low, high = np.clip(ends, *bounds)
     return Interval(float(low), float(high))
+
+
+def effective_number(weight: Values) -> float:
+    """Return how many patients of equal weight have the variance of these (Kish): above 1."""
+    return float(weight.sum() ** 2 / (weight @ weight))
 
 
 def extremes(values: Values, bounds: Bounds) -> Bounds:
@@ -226,7 +231,8 @@ def _drawn_means(
         deviations = value[part] - weighted_mean(value[part], own)
         spread += float(np.sum((own * deviations) ** 2))
         share = float(own.sum() / weight.sum())
-        widened = math.sqrt((size + 1) / (size - 1)) * deviations
+        number = effective_number(own)
+        widened = math.sqrt((number + 1) / (number - 1)) * deviations
         moved = (drawn[:, part] @ (own * widened)) / (drawn[:, part] @ own)
         means += share * (weighted_mean(value[part], own) + moved)
     nothing = 1e-18 * max(float(np.sum((weight * value) ** 2)), 1e-300)
@@ -240,9 +246,9 @@ def random_weights(n: int, n_resamples: int, seed: int) -> Values:
 
 
 @functools.lru_cache(maxsize=64)
-def _extra_shares(effective: float, n_resamples: int, seed: int) -> Values:
-    """(n_resamples,) share of half an observation beside so many."""
-    return np.random.default_rng([seed, *b"extra"]).beta(0.5, effective, n_resamples)
+def _extra_shares(others: float, n_resamples: int, seed: int) -> Values:
+    """(n_resamples,) share of half an observation among so many others."""
+    return np.random.default_rng([seed, *b"extra"]).beta(0.5, others, n_resamples)
 
 
 @functools.lru_cache(maxsize=4)
