@@ -199,6 +199,21 @@ def test_a_comparison_covers_trainings_where_both_arms_have_two() -> None:
     assert one(table, arm="online", baseline="none", **where)["n_seeds"] == 1
 
 
+def test_the_spread_of_trainings_weighs_classes_in_a_macro_mean() -> None:
+    rows, classes = seeded({"none": 2, "mirror": 2}, 0.0)
+    classes[["p0", "p1"]] = "LR4B"  # two of eight patients, half of the macro mean
+    better = rows["patient"].isin(["p0", "p1"]) & (rows["seed"] == 1) & (rows["arm"] == "mirror")
+    rows.loc[better, "dice_standard"] += 0.1
+    table = comparison_table(patient_scores(rows, classes), QUICK)
+    macro, pooled = (
+        one(table, arm="mirror", baseline="none", metric="dice", group=group)
+        for group in ("macro", "pooled")
+    )
+    assert macro["seed_sd"] == pytest.approx(np.std([0, 0.05], ddof=1))
+    assert pooled["seed_sd"] == pytest.approx(np.std([0, 0.025], ddof=1))
+    assert macro["seed_sd_baseline"] == pytest.approx(0)
+
+
 def test_trainings_that_differ_more_than_the_arms_prove_nothing() -> None:
     where = {"metric": "dice", "group": "pooled", "arm": "mirror", "baseline": "none"}
     calm, wild = (

@@ -113,8 +113,22 @@ def test_power_grows_with_the_shift_and_is_its_chance_of_a_no() -> None:
     assert powers[-1] == 1
 
 
+def test_power_is_that_of_both_limits() -> None:
+    """Resamples about 0.1, deals up to 1, shifted deals at 0.5: beyond the lower limit only."""
+    found = iter([np.linspace(0.08, 0.12, 201), np.linspace(0, 1, 200), *[np.full(100, 0.5)] * 2])
+
+    def distance(first: Sample, second: Sample) -> np.ndarray:
+        return next(found, np.full(201, 0.1))
+
+    sizes = {TISSUE: 0, REAL: 0, HELD_OUT: 0}
+    sets = of_patients(0, 8), of_patients(1, 8)
+    measure = Measure("ks", "mean", distance, gate=True)
+    row = measured(measure, {TISSUE: of_patients(2, 8)}, *sets, sizes, 0.95, seed=0)[0]
+    assert row.real_high < 0.5 < row.split_high
+    assert row.power == 1
+
+
 def test_a_shift_downwards_counts_as_much() -> None:
-    """Exponential values: a side that is shifted up is noticed sooner than one shifted down."""
     seen = []
 
     def distance(first: Sample, second: Sample) -> np.ndarray:

@@ -223,7 +223,7 @@ def _drawn_means(
 ) -> Values | None:
     """(n_resamples,) means with random weights within the strata; None without any spread."""
     drawn = random_weights(len(value), n_resamples, seed)
-    means, spread, start = np.zeros(n_resamples), 0.0, 0
+    means, spread, start = np.full(n_resamples, weighted_mean(value, weight)), 0.0, 0
     for size in sizes:
         part = slice(start, start + size)
         start += size
@@ -233,8 +233,7 @@ def _drawn_means(
         share = float(own.sum() / weight.sum())
         number = effective_number(own)
         widened = math.sqrt((number + 1) / (number - 1)) * deviations
-        moved = (drawn[:, part] @ (own * widened)) / (drawn[:, part] @ own)
-        means += share * (weighted_mean(value[part], own) + moved)
+        means += share * (drawn[:, part] @ (own * widened)) / (drawn[:, part] @ own)
     nothing = 1e-18 * max(float(np.sum((weight * value) ** 2)), 1e-300)
     return means if spread > nothing else None
 
