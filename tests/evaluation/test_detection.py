@@ -92,6 +92,14 @@ def test_a_detection_takes_the_best_lesion_that_is_free() -> None:
     assert match_boxes(detections, np.array([0.9, 0.8, 0.7]), near).tolist() == [2, 1, 0]
 
 
+def test_of_equal_lesions_the_last_is_taken_and_none_twice() -> None:
+    twins = references((0, 0, 4, 4), (0, 0, 4, 4), labels=(3, 7))
+    detections = boxes((0, 0, 4, 4), (0, 0, 4, 4), (0, 0, 4, 4))
+    scores = np.array([0.9, 0.8, 0.7])
+    assert match_boxes(detections, scores, twins).tolist() == [7, 3, 0]
+    assert match_boxes(detections, scores, twins, least_iou=0.0).tolist() == [7, 3, 0]
+
+
 def test_centres_hit_miss_and_repeat() -> None:
     lesions = references((0, 0, 4, 4), (3, 3, 9, 9), labels=(1, 5))
     detections = boxes((2, 2, 5, 5), (1, 1, 3, 3), (1, 1, 2, 2), (20, 20, 22, 22), (8, 8, 10, 10))

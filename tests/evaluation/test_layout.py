@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from lungaug.evaluation.captions import caption, threshold_words, words_of_tests
 from lungaug.evaluation.layout import (
     NO_LESION,
     NOT_TESTED,
@@ -13,12 +14,11 @@ from lungaug.evaluation.layout import (
     as_markdown,
     block_table,
     blocks,
-    caption,
     escaped,
     latex_lines,
     main_table,
+    p_cell,
     score_cell,
-    threshold_words,
     trainings_of,
     unchosen_folds,
 )
@@ -126,6 +126,59 @@ def test_a_threshold_that_nothing_chose_is_said_so() -> None:
     text = caption({"LR2": 2}, View(unchosen=("cv1",)), [])
     assert "In fold cv1 no validation slice has a nodule: the threshold there is 0.5" in text
     assert "Each training's threshold was chosen" not in text
+
+
+def seeds_of(n: int, seeds: dict[str, int]) -> tuple[pd.DataFrame, pd.Series]:
+    rows, classes = two_arms(n)
+    parts = [
+        rows[rows["arm"] == arm].assign(seed=seed)
+        for arm, number in seeds.items()
+        for seed in range(number)
+    ]
+    return pd.concat(parts, ignore_index=True), classes
+
+
+def test_p_says_at_its_cell_where_an_arm_has_one_training() -> None:
+    rows, classes = seeds_of(8, {"none": 2, "mirror": 2, "online": 1})
+    main = main_from(rows, classes, {"LR2": 8}).set_index("arm")
+    assert main.loc["mirror", "p_uncorrected_none"] == "0.008"
+    assert main.loc["mirror", "p_none"] == "0.023"
+    assert main.loc["mirror", "p_uncorrected_online"] == "0.008 (patients)"
+    for name in ("p_none", "p_uncorrected_none"):
+        assert main.loc["online", name].endswith(" (patients)")
+    assert main.loc["none", "p_none"] == "–"
+
+
+def test_no_p_has_no_caveat() -> None:
+    assert p_cell(None) == "–"
+    row = pd.Series({"p": 0.0001, "p_holm": float("nan"), "covers": "patients"})
+    assert p_cell(row) == "–"
+    assert p_cell(row, "p") == "<0.001 (patients)"
+    assert p_cell(pd.Series({"p_holm": 0.5, "covers": "patients and trainings"})) == "0.500"
+
+
+def test_p_stands_before_and_after_its_correction() -> None:
+    assert headings(main_of(8), 3)[-6:] == [
+        "minus none",
+        "p",
+        "p (Holm)",
+        "minus online",
+        "p",
+        "p (Holm)",
+    ]
+
+
+def test_the_caption_says_what_p_is_and_is_not() -> None:
+    text = caption({"LR2": 6}, View(), [])
+    assert "another training may turn the difference round" in text
+    assert "tests symmetry" in text
+    assert "every segmenter, arm and baseline" in text
+    assert "(from 6 patients on)" in text
+    assert "at most 0.05" in text
+    assert "(from 5 patients on)" in words_of_tests("sign_flip", 0.9)
+    bounded = caption({"LR2": 6}, View(test="bounded"), [])
+    assert "Gaffke's bound" in bounded
+    assert "tests symmetry" not in bounded
 
 
 def test_the_caption_says_where_patients_are_guessed() -> None:

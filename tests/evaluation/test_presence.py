@@ -165,6 +165,19 @@ def test_the_band_holds_the_curve_and_narrows_with_patients() -> None:
     assert ((narrow["high"] - narrow["low"]) < (curve["high"] - curve["low"])).all()
 
 
+@pytest.mark.parametrize(("size", "apart"), [(3, True), (2, False)])
+def test_the_band_draws_within_classes_of_three_or_more(size: int, apart: bool) -> None:
+    """Patients of a class are alike: drawn within it, every resample has the same curve."""
+    rows = classified()
+    rows = rows[(rows["role"] == "test") & (rows["patient"] < f"t{2 * size:03d}")]
+    even = rows["patient"].str[-1].astype(int) % 2 == 0
+    rows = rows.assign(probability=np.where(rows["present"] > 0, np.where(even, 0.9, 0.1), 0.5))
+    known = pd.Series({p: "LR2" if int(p[-1]) % 2 else "LR4B" for p in rows["patient"].unique()})
+    few = replace(RESAMPLING, n_resamples=50, minimum=2)
+    curve = curve_table(rows, known, np.array([0.2]), few)
+    assert (curve["low"] == curve["high"]).all() == apart
+
+
 def test_a_stopped_slice_predicts_nothing() -> None:
     rows = classified()
     rows = rows[rows["role"] == "test"].iloc[:4].assign(probability=[0.9, 0.9, 0.1, 0.1])

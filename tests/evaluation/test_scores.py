@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lungaug.errors import InputError
-from lungaug.evaluation.scores import comparison_table, patient_scores, score_table
+from lungaug.evaluation.scores import bounds_of, comparison_table, patient_scores, score_table
 from scored_slices import QUICK, classes_of, one, patients, rows_of, scored, two_arms
 
 
@@ -145,14 +146,14 @@ def test_false_area_is_that_of_healthy_slices_where_spacing_is_known() -> None:
     assert one(table, metric="lesion_sensitivity", group="pooled")["n_patients"] == 1
 
 
-def test_segmenters_are_families_of_tests_of_their_own() -> None:
+def test_holm_is_over_every_segmenter_arm_and_baseline() -> None:
     rows, classes = two_arms(8)
     both = pd.concat([rows, rows.assign(segmenter="maskrcnn")], ignore_index=True)
-    alone = comparison_table(patient_scores(rows, classes), QUICK)
     table = comparison_table(patient_scores(both, classes), QUICK)
-    for name in ("unet", "maskrcnn"):
-        own = table[table["segmenter"] == name].reset_index(drop=True)
-        pd.testing.assert_series_equal(own["p_holm"], alone["p_holm"])
+    tested = table[table["p"].notna()]
+    assert len(tested) == 2 * 3
+    assert tested["p"].min() == 2 / 2**8
+    assert tested["p_holm"].min() == 6 * tested["p"].min()
 
 
 def test_comparisons_are_paired_tested_once_and_corrected() -> None:
@@ -163,9 +164,95 @@ def test_comparisons_are_paired_tested_once_and_corrected() -> None:
     assert set(zip(tested["metric"], tested["group"], strict=True)) == {("dice", "pooled")}
     best = one(tested, arm="mirror", baseline="none")
     assert best["p"] == 2 / 2**8
-    assert best["p_holm"] == 2 * best["p"]
+    assert best["p_holm"] == 3 * best["p"]
     assert best["low"] > 0
-    assert one(tested, arm="mirror", baseline="online")["p_holm"] == pytest.approx(2 / 2**8)
+
+
+def seeded(n_seeds: dict[str, int], luck: float) -> tuple[pd.DataFrame, pd.Series]:
+    """Trainings of each arm, alternately better and worse by ``luck``."""
+    rows, classes = two_arms(8)
+    parts = []
+    for arm, number in n_seeds.items():
+        for seed in range(number):
+            part = rows[rows["arm"] == arm].assign(seed=seed)
+            part["dice_standard"] += luck * (-1) ** seed
+            parts.append(part)
+    return pd.concat(parts, ignore_index=True), classes
+
+
+def test_a_comparison_covers_trainings_where_both_arms_have_two() -> None:
+    table = comparison_table(
+        patient_scores(*seeded({"none": 2, "mirror": 2, "online": 1}, 0.1)), QUICK
+    )
+    where = {"metric": "dice", "group": "pooled"}
+    both = one(table, arm="mirror", baseline="none", **where)
+    assert (both["covers"], both["n_seeds"], both["n_seeds_baseline"]) == (
+        "patients and trainings",
+        2,
+        2,
+    )
+    assert both["seed_sd"] == pytest.approx(both["seed_sd_baseline"])
+    assert both["seed_sd"] == pytest.approx(np.std([0.1, -0.1], ddof=1))
+    for arm, baseline in (("online", "none"), ("mirror", "online")):
+        single = one(table, arm=arm, baseline=baseline, **where)
+        assert single["covers"] == "patients"
+    assert one(table, arm="online", baseline="none", **where)["n_seeds"] == 1
+
+
+def test_the_spread_of_trainings_weighs_classes_in_a_macro_mean() -> None:
+    rows, classes = seeded({"none": 2, "mirror": 2}, 0.0)
+    classes[["p0", "p1"]] = "LR4B"  # two of eight patients, half of the macro mean
+    better = rows["patient"].isin(["p0", "p1"]) & (rows["seed"] == 1) & (rows["arm"] == "mirror")
+    rows.loc[better, "dice_standard"] += 0.1
+    table = comparison_table(patient_scores(rows, classes), QUICK)
+    macro, pooled = (
+        one(table, arm="mirror", baseline="none", metric="dice", group=group)
+        for group in ("macro", "pooled")
+    )
+    assert macro["seed_sd"] == pytest.approx(np.std([0, 0.05], ddof=1))
+    assert pooled["seed_sd"] == pytest.approx(np.std([0, 0.025], ddof=1))
+    assert macro["seed_sd_baseline"] == pytest.approx(0)
+
+
+def test_trainings_that_differ_more_than_the_arms_prove_nothing() -> None:
+    where = {"metric": "dice", "group": "pooled", "arm": "mirror", "baseline": "none"}
+    calm, wild = (
+        one(
+            comparison_table(patient_scores(*seeded({"none": 2, "mirror": 2}, luck)), QUICK),
+            **where,
+        )
+        for luck in (0.0, 0.2)
+    )
+    assert calm["difference"] == pytest.approx(wild["difference"])
+    assert calm["p"] == 2 / 2**8
+    assert calm["low"] > 0
+    assert wild["p"] > 0.2
+    assert wild["low"] < 0 < wild["high"]
+
+
+def test_the_bounded_test_is_a_setting() -> None:
+    resampling = dataclasses.replace(QUICK, test="bounded")
+    values = patient_scores(*two_arms(8))
+    where = {"metric": "dice", "group": "pooled", "arm": "mirror", "baseline": "none"}
+    flips, bounded = (one(comparison_table(values, r), **where) for r in (QUICK, resampling))
+    assert bounded["p"] > 0.1 > flips["p"]
+    assert bounded["low"] < 0 < flips["low"]
+    assert bounded["high"] < 1
+
+
+def test_five_patients_have_scores_with_intervals_and_differences_without() -> None:
+    values = patient_scores(*two_arms(5))
+    scores = score_table(values, QUICK)
+    assert scores.loc[scores["metric"] == "dice", ["low", "high"]].notna().all(axis=None)
+    table = comparison_table(values, QUICK)
+    assert table[["low", "high"]].isna().all(axis=None)
+    tested = one(table, arm="mirror", baseline="none", metric="dice", group="pooled")
+    assert tested["p"] == 2 / 2**5
+
+
+@pytest.mark.parametrize("metric", ["dice", "lesion_sensitivity", "specificity", "hd95_mm"])
+def test_bounds_are_those_of_the_score(metric: str) -> None:
+    assert bounds_of(metric) == ((0, math.inf) if metric == "hd95_mm" else (0, 1))
 
 
 def test_below_five_patients_there_is_no_test() -> None:

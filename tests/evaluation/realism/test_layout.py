@@ -13,20 +13,23 @@ from lungaug.cohort import write_rows
 from lungaug.errors import InputError
 from lungaug.evaluation.realism.distances import kernel_distance, kolmogorov_smirnov
 from lungaug.evaluation.realism.layout import as_latex, as_markdown, main_rows, realism_table
-from lungaug.evaluation.realism.resampling import ANY, Group, Sample
+from lungaug.evaluation.realism.resampling import Group, Sample
 from lungaug.evaluation.realism.rows import (
     COLUMNS,
     HELD_OUT,
     PATCHES,
+    POWER,
     PUBLISHED,
     REAL,
     TISSUE,
     Measure,
+    PowerSettings,
     Row,
     as_records,
     judged,
     measured,
 )
+from lungaug.evaluation.statistics import ANY
 
 
 def sample(seed: int, n_patients: int, shift: float = 0.0) -> Sample:
@@ -35,11 +38,11 @@ def sample(seed: int, n_patients: int, shift: float = 0.0) -> Sample:
     return Group.of(owners, 200, rng=rng).sample(rng.normal(shift, 1, 4 * n_patients))
 
 
-def rows_of(n_patients: int, measure: Measure) -> dict[str, Row]:
+def rows_of(n_patients: int, measure: Measure, power: PowerSettings = POWER) -> dict[str, Row]:
     generated = {TISSUE: sample(2, 8), PUBLISHED: sample(3, 8, 6.0)}
     training, held_out = sample(0, n_patients), sample(1, n_patients)
     sizes = {TISSUE: 32, PUBLISHED: 32, REAL: 4 * n_patients, HELD_OUT: 4 * n_patients}
-    found = measured(measure, generated, training, held_out, sizes, 0.95, seed=0)
+    found = measured(measure, generated, training, held_out, sizes, 0.95, seed=0, power=power)
     return {row.variant: row for row in found}
 
 
@@ -48,7 +51,7 @@ KS = Measure("ks", "pixels", kolmogorov_smirnov, gate=True, bounds=(0.0, 1.0))
 
 def test_what_is_alike_lies_within_and_what_is_not_beyond() -> None:
     rows = rows_of(8, KS)
-    assert rows[TISSUE].within == "yes"
+    assert rows[TISSUE].within == "too few"  # of values whose patients hardly differ
     assert rows[PUBLISHED].within == "no"
     assert rows[PUBLISHED].value == pytest.approx(1, abs=0.02)
     real = rows[REAL]
@@ -75,6 +78,73 @@ def test_both_limits_are_looked_at() -> None:
     assert judged(0.2, 0.3, math.nan) == ""
 
 
+def test_a_yes_needs_power_and_a_no_does_not() -> None:
+    assert judged(0.2, 0.3) == "yes"
+    assert judged(0.2, 0.3, enough=False) == "too few"
+    assert judged(0.4, 0.3, enough=False) == "no"
+    assert judged(math.nan, 0.3, enough=False) == ""
+
+
+def of_patients(seed: int, n_patients: int, shift: float = 0.0) -> Sample:
+    """Four nodules of each patient; patients differ with SD 1, nodules of one by 0.5."""
+    rng = np.random.default_rng(seed)
+    values = np.repeat(rng.normal(shift, 1, n_patients), 4) + rng.normal(0, 0.5, 4 * n_patients)
+    return Group.of([f"p{i // 4}" for i in range(len(values))], 200, rng=rng).sample(values)
+
+
+def judgement(n_patients: int, power: PowerSettings = POWER) -> Row:
+    sizes = {TISSUE: 80, REAL: 80, HELD_OUT: 4 * n_patients}
+    sets = of_patients(0, 20), of_patients(1, n_patients)
+    return measured(KS, {TISSUE: of_patients(2, 20)}, *sets, sizes, 0.95, seed=0, power=power)[0]
+
+
+def test_few_patients_cannot_notice_a_shift_of_one_sd_and_many_can() -> None:
+    few, many = judgement(5), judgement(40)
+    assert (few.within, many.within) == ("too few", "yes")
+    assert few.power < 0.7 < 0.9 < many.power
+    assert judgement(5, PowerSettings(least=few.power)).within == "yes"
+    assert judgement(5, PowerSettings(least=few.power + 0.001)).within == "too few"
+
+
+def test_power_grows_with_the_shift_and_is_its_chance_of_a_no() -> None:
+    powers = [judgement(8, PowerSettings(shift=shift)).power for shift in (0.001, 1, 3, 30)]
+    assert powers == sorted(powers)
+    assert powers[0] < 0.15
+    assert powers[-1] == 1
+
+
+def test_power_is_that_of_both_limits() -> None:
+    """Resamples about 0.1, deals up to 1, shifted deals at 0.5: beyond the lower limit only."""
+    found = iter([np.linspace(0.08, 0.12, 201), np.linspace(0, 1, 200), *[np.full(100, 0.5)] * 2])
+
+    def distance(first: Sample, second: Sample) -> np.ndarray:
+        return next(found, np.full(201, 0.1))
+
+    sizes = {TISSUE: 0, REAL: 0, HELD_OUT: 0}
+    sets = of_patients(0, 8), of_patients(1, 8)
+    measure = Measure("ks", "mean", distance, gate=True)
+    row = measured(measure, {TISSUE: of_patients(2, 8)}, *sets, sizes, 0.95, seed=0)[0]
+    assert row.real_high < 0.5 < row.split_high
+    assert row.power == 1
+
+
+def test_a_shift_downwards_counts_as_much() -> None:
+    seen = []
+
+    def distance(first: Sample, second: Sample) -> np.ndarray:
+        seen.append(float(first.values.mean()))
+        return kolmogorov_smirnov(first, second)
+
+    sizes = {TISSUE: 0, REAL: 0, HELD_OUT: 0}
+    sets = of_patients(0, 8), of_patients(1, 8)
+    measure = Measure("ks", "mean", distance, gate=True)
+    measured(measure, {TISSUE: of_patients(2, 8)}, *sets, sizes, 0.95, seed=0)
+    plain, up, down = seen[1:4]
+    assert up - plain == pytest.approx(plain - down)
+    spread = np.std([m for s in sets for m in s.values.reshape(-1, 4).mean(axis=1)], ddof=1)
+    assert up - plain == pytest.approx(spread)
+
+
 def test_split_is_of_the_seed_and_empty_below_five_patients() -> None:
     first, again = (rows_of(8, KS)[REAL] for _ in range(2))
     assert first == again
@@ -87,6 +157,22 @@ def test_few_patients_give_values_without_intervals_and_say_so() -> None:
         assert math.isnan(row.low)
         assert row.within == ""
         assert "no interval: 2 patients on the smaller side, 5 needed" in row.note
+
+
+def test_the_smaller_side_is_named_and_enough_patients_are_not_blamed() -> None:
+    sizes = {TISSUE: 32, REAL: 32, HELD_OUT: 12}
+    row = measured(KS, {TISSUE: sample(2, 8)}, sample(0, 8), sample(1, 3), sizes, 0.95, seed=0)[0]
+    assert "no interval: 3 patients on the smaller side, 5 needed" in row.note
+    assert (row.n_patients, row.n_held_out) == (8, 12)
+
+    def seldom(first: Sample, second: Sample) -> np.ndarray:
+        found = np.full(len(first.weights), math.nan)
+        found[:3] = 1.0
+        return found
+
+    row = rows_of(5, Measure("kid", "texture", seldom))[TISSUE]
+    assert row.note.endswith("no interval: most resamples have no distance")
+    assert "patients on the smaller side" not in row.note
 
 
 def test_a_real_distance_below_zero_gives_no_ratio_and_says_so() -> None:
@@ -181,7 +267,8 @@ def test_texts_have_a_block_after_the_other(tmp_path: Path) -> None:
     text, latex = as_markdown(main), as_latex(main)
     assert text.count("**") == 6
     assert "split_high" in text
-    assert "fewer than about 15 patients" in " ".join(text.split())
+    assert "a yes would say nothing" in " ".join(text.split())
+    assert "cover the expected distance of sets of so many patients" in " ".join(text.split())
     assert "| fold" in text
     assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == 3
     assert main["copy rate of copypaste"].eq("–").all()

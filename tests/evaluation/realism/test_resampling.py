@@ -9,13 +9,12 @@ import pytest
 
 from lungaug.evaluation.realism.distances import frechet
 from lungaug.evaluation.realism.resampling import (
-    ANY,
     Group,
     dealt_again,
     interval_of,
     ratio_of,
 )
-from lungaug.evaluation.statistics import Interval
+from lungaug.evaluation.statistics import ANY, Interval
 
 
 def test_the_first_row_is_the_set_and_patients_are_drawn_whole() -> None:

@@ -14,9 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lungaug.evaluation.calibration import expected_calibration_error
+from lungaug.evaluation.captions import patient_words
 from lungaug.evaluation.detection import FROC_RATES, RECALLS, average_precision, froc
 from lungaug.evaluation.draws import Draws
-from lungaug.evaluation.layout import patient_words, score_cell
+from lungaug.evaluation.layout import (
+    score_cell,
+)
 from lungaug.evaluation.scores import arm_order
 
 DETECTION_COLUMNS = (
@@ -323,6 +326,7 @@ def caption(level: float, minimum: int, *, pseudo_patients: bool = False) -> str
         "the threshold with at most so many false positives a test slice; FROC score: the mean of "
         "these seven. A nodule on several slices is as many lesions. Means over seeds; brackets "
         f"are {100 * level:g} % intervals over patients (bootstrap within Lung-RADS classes, "
-        f"expanded percentiles), given from {minimum} patients with a lesion on."
+        "classes of fewer than three with a neighbour, expanded percentiles), given from "
+        f"{minimum} patients with a lesion on; they cover no other training."
     )
     return text + patient_words(pseudo_patients)

@@ -59,9 +59,9 @@ class Draws:
         """Expanded percentile interval of a score.
 
         The percentiles are moved outwards by as much as the normal interval of a mean of as many
-        patients in as many classes is too short (see
-        :func:`lungaug.evaluation.statistics.bootstrap_interval`), with one variance for all
-        classes, since the score is no mean that could be split.
+        patients in as many classes is too short: resampling divides by n where the variance needs
+        n - 1, and takes normal quantiles for Student's. One variance stands for all classes, since
+        the score is no mean that could be split.
 
         Args:
             estimates: (R,) the score in each resample; NaN where it is undefined.
@@ -86,7 +86,7 @@ class Draws:
 
 
 def patient_draws(patients: Iterable[str], classes: pd.Series, resampling: Resampling) -> Draws:
-    """Resample patients within their classes; a class of one is drawn with its neighbour.
+    """Resample patients within their classes; a class of one or two is drawn with its neighbour.
 
     Args:
         patients: of the test sets, each once.

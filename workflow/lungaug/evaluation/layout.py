@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from lungaug.cohort import CLASSES
-from lungaug.evaluation.chosen_by import BY_DEFAULT, FALLBACK
+from lungaug.evaluation.chosen_by import BY_DEFAULT
+from lungaug.evaluation.paired import PATIENTS, Test
 from lungaug.evaluation.scores import ANY_CONVENTION, BASELINES, TESTED, arm_order
 
 OVERLAP_TITLES = {
@@ -71,7 +72,7 @@ class View:
         threshold: of the predicted masks; None where it was chosen on validation patients.
         unchosen: the folds whose validation slices have no nodule to choose it on.
         pseudo_patients: whether the data name no patients.
-        one_training: whether no arm was trained more than once.
+        test: of the pooled Dice.
     """
 
     convention: str = "standard"
@@ -81,7 +82,7 @@ class View:
     threshold: float | None = None
     unchosen: tuple[str, ...] = ()
     pseudo_patients: bool = False
-    one_training: bool = False
+    test: Test = "sign_flip"
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ def main_table(
         for baseline in BASELINES:
             found = differences.get((segmenter, arm, baseline))
             row[f"difference_{baseline}"] = difference_cell(found, view.decimals)
+            row[f"p_uncorrected_{baseline}"] = p_cell(found, "p")
             row[f"p_{baseline}"] = p_cell(found)
         rows.append(row)
     return pd.DataFrame(rows)
@@ -202,7 +204,11 @@ def blocks(main: pd.DataFrame) -> list[Block]:
     against = {
         name: title
         for b in BASELINES
-        for name, title in ((f"difference_{b}", f"minus {b}"), (f"p_{b}", "p (Holm)"))
+        for name, title in (
+            (f"difference_{b}", f"minus {b}"),
+            (f"p_uncorrected_{b}", "p"),
+            (f"p_{b}", "p (Holm)"),
+        )
     }
     return [
         Block("Dice", {"patients": "patients", **names}),
@@ -218,74 +224,6 @@ def _macro_title(main: pd.DataFrame) -> str:
     if all(set(LESION_CLASSES) <= set(classes) for classes in spoken) or not any(spoken):
         return "macro"
     return "macro of " + " or ".join(", ".join(classes) for classes in spoken if classes)
-
-
-_CONVENTIONS = {
-    "standard": "Convention 'standard': what is undefined stays so, and two empty masks agree.",
-    "reference": (
-        "Convention 'reference': the published formulas; an empty prediction has precision 1."
-    ),
-}
-
-
-def caption(tested: Mapping[str, int], view: View, absent: list[str]) -> str:
-    """What the reader must know to read the main table.
-
-    Args:
-        tested: number of test patients by Lung-RADS class.
-        view: how scores are shown.
-        absent: Lung-RADS classes without a tested lesion.
-    """
-    counts = ", ".join(f"{name or 'unknown'} {n}" for name, n in sorted(tested.items()))
-    text = (
-        f"Test patients by class: {counts}. {_CONVENTIONS[view.convention]} "
-        f"{threshold_words(view.threshold, view.unchosen)} "
-        "Dice, IoU, precision, recall and the rate of empty "
-        "predictions are over slices with a nodule; lesion sensitivity is the share of lesions on "
-        "slices that are hit (by an IoU of at least evaluate.hit_iou, 0.1 unless set, with the "
-        "predicted components that touch it); false positives are components that touch none, on "
-        "all slices; specificity is the share of slices without a nodule where nothing is "
-        "predicted, and false area what is predicted on them. HD95 is the 95 % Hausdorff distance "
-        "of the outlines and ASD their average distance, the lower the better, over slices where "
-        "a nodule is and something is predicted: a missed nodule has none, and without known "
-        "spacing there are no mm. Slices, then seeds, are averaged within a patient; brackets are "
-        f"{100 * view.level:g} % intervals over patients (bootstrap within Lung-RADS classes, "
-        f"expanded percentiles), given from {view.minimum} patients on. Pooled weighs patients "
-        "equally, macro classes. p: paired sign-flip test of the pooled Dice, Holm's correction "
-        "over the arms of a segmenter against a baseline; classes are descriptive."
-    )
-    if view.one_training:
-        text += " One training an arm: intervals and p cover the patients, not another training."
-    if absent:
-        text += f" No tested lesion of class {', '.join(absent)}: macro is over the others."
-    return text + patient_words(view.pseudo_patients)
-
-
-def patient_words(pseudo: bool) -> str:
-    """What a patient is where the data name none; behind other text."""
-    told = (
-        " Patients are pseudo-patients told by the outline of the body: one person may be two of "
-        "them, so that intervals may be too short and p too small."
-    )
-    return told if pseudo else ""
-
-
-def threshold_words(threshold: float | None, unchosen: Sequence[str] = ()) -> str:
-    """Who chose the threshold of the predicted masks.
-
-    Args:
-        threshold: the setting; None where it is chosen.
-        unchosen: the folds in which there was nothing to choose it on.
-    """
-    if threshold is None and unchosen:
-        return (
-            f"In fold {', '.join(unchosen)} no validation slice has a nodule: the threshold there "
-            f"is {FALLBACK:g}, chosen by nothing; that of other trainings was chosen on their "
-            "validation patients."
-        )
-    if threshold is None:
-        return "Each training's threshold was chosen on its validation patients."
-    return f"A pixel is nodule from probability {threshold:g} on, fixed beforehand."
 
 
 def as_markdown(main: pd.DataFrame, text: str) -> str:
@@ -374,7 +312,7 @@ def class_cell(row: object | None, name: str, tested: Mapping[str, int], decimal
 
 
 def difference_cell(row: object | None, decimals: int) -> str:
-    """``+0.05 [+0.01, +0.09]``, or ``+0.05 (n=4)``."""
+    """Return ``+0.05 [+0.01, +0.09]``, or ``+0.05 (n=4)``."""
     if row is None:
         return MISSING
     value, low, high, n = (getattr(row, f) for f in ("difference", "low", "high", "n_patients"))
@@ -383,12 +321,18 @@ def difference_cell(row: object | None, decimals: int) -> str:
     return f"{value:+.{decimals}f} [{low:+.{decimals}f}, {high:+.{decimals}f}]"
 
 
-def p_cell(row: object | None) -> str:
-    """The corrected p of a difference."""
-    p = math.nan if row is None else float(getattr(row, "p_holm"))  # noqa: B009
+def p_cell(row: object | None, name: str = "p_holm") -> str:
+    """Return the p of a difference; where it covers patients only, ``0.031 (patients)``.
+
+    Args:
+        row: of ``comparisons.tsv``.
+        name: ``p_holm``, or ``p`` before the correction.
+    """
+    p = math.nan if row is None else float(getattr(row, name))
     if math.isnan(p):
         return MISSING
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    only = f" ({PATIENTS})" if getattr(row, "covers", PATIENTS) == PATIENTS else ""
+    return ("<0.001" if p < 0.001 else f"{p:.3f}") + only
 
 
 def escaped(text: str) -> str:

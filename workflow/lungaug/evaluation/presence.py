@@ -16,8 +16,20 @@ from numpy.typing import NDArray
 from lungaug.errors import InputError
 from lungaug.evaluation.metrics import CONVENTIONS, overlap_scores
 from lungaug.evaluation.roc import Ranking, Values, area, operating_threshold
-from lungaug.evaluation.scores import DISTANCES, Resampling, patient_scores, seed_means
-from lungaug.evaluation.statistics import Interval, weighted_mean
+from lungaug.evaluation.scores import (
+    DISTANCES,
+    Resampling,
+    bounds_of,
+    patient_scores,
+    seed_means,
+)
+from lungaug.evaluation.statistics import (
+    ANY,
+    Interval,
+    merged_sizes,
+    resample_counts,
+    weighted_mean,
+)
 
 TRAINING = ["fold", "arm", "seed"]
 """What tells one classifier from another, and a segmenter's training its classifier."""
@@ -98,7 +110,7 @@ def summary_table(
         for metric, right in _decisions(part).items():
             values = right.groupby(part["patient"]).mean().dropna()
             alone = [float(right[one.index].groupby(one["patient"]).mean().mean()) for one in seeds]
-            estimate = _estimate(values, classes[values.index], resampling)
+            estimate = _estimate(values, classes[values.index], metric, resampling)
             found.append((arm, metric, *estimate, _spread(alone)))
         limits = thresholds.xs(arm, level="arm")
         middle = (0, float(limits.mean()), math.nan, math.nan)
@@ -164,7 +176,7 @@ def effect_table(
         for metric, convention in EFFECTS.items():
             part = of_arm[of_arm["score"] == f"{convention}/{metric}"]
             for gate in GATES:
-                estimate = _estimate(part[f"value_{gate}"], part["lung_rads"], resampling)
+                estimate = _effect(part, metric, gate, resampling)
                 found.append((segmenter, arm, metric, gate, *estimate))
     return pd.DataFrame(found, columns=list(EFFECT_COLUMNS))
 
@@ -231,13 +243,25 @@ def _area_estimate(part: pd.DataFrame, classes: pd.Series, resampling: Resamplin
     found, values = _area(part)
     interval = Interval()
     if not math.isnan(found):
-        interval = resampling.interval(values, classes[values.index])
+        interval = resampling.interval(values, classes[values.index], bounds=ANY)
     low, high = np.clip([interval.low, interval.high], 0, 1)
     return len(values), found, float(low), float(high)
 
 
-def _estimate(values: pd.Series, strata: pd.Series, resampling: Resampling) -> Estimate:
-    interval = resampling.interval(values, strata)
+def _estimate(
+    values: pd.Series, strata: pd.Series, metric: str, resampling: Resampling
+) -> Estimate:
+    interval = resampling.interval(values, strata, bounds=bounds_of(metric))
+    mean = weighted_mean(values, np.ones(len(values)))
+    return len(values), mean, interval.low, interval.high
+
+
+def _effect(part: pd.DataFrame, metric: str, gate: str, resampling: Resampling) -> Estimate:
+    """A score with or without the gate, or the difference of both, paired by patient."""
+    values = part[f"value_{gate}"]
+    if gate != "difference":
+        return _estimate(values, part["lung_rads"], metric, resampling)
+    interval = resampling.difference(values, bounds=bounds_of(metric)).interval
     mean = weighted_mean(values, np.ones(len(values)))
     return len(values), mean, interval.low, interval.high
 
@@ -263,12 +287,10 @@ def _band(
     nothing = np.full(len(rates), math.nan)
     if len(strata) < resampling.minimum:
         return nothing, nothing
-    rng = np.random.default_rng(resampling.seed)
-    counts = np.zeros((resampling.n_resamples, len(strata)))
-    for name in np.unique(strata):
-        members = np.flatnonzero(strata == name)
-        n = len(members)
-        counts[:, members] = rng.multinomial(n, np.full(n, 1 / n), len(counts))
+    order = np.argsort(strata, kind="stable")
+    sizes = merged_sizes(strata[order])
+    counts = np.empty((resampling.n_resamples, len(strata)))
+    counts[:, order] = resample_counts(sizes, resampling.n_resamples, resampling.seed)
     curves = np.stack([_mean_curve(rankings, rates, row) for row in counts])
     usable = curves[~np.isnan(curves[:, 0])]
     if not len(usable):

@@ -10,7 +10,11 @@ import pandas as pd
 
 from lungaug.cohort import read_table
 from lungaug.errors import InputError
-from lungaug.evaluation.layout import MISSING, patient_words, score_cell
+from lungaug.evaluation.captions import patient_words
+from lungaug.evaluation.layout import (
+    MISSING,
+    score_cell,
+)
 
 KEYS = ("segmenter", "arm", "metric", "group")
 COLUMNS = (*KEYS, "value")

@@ -22,6 +22,7 @@ from lungaug.evaluation.layout import (
     paired_differences,
     score_cell,
 )
+from lungaug.evaluation.paired import PATIENTS
 from lungaug.evaluation.published import (
     POOLED,
     Key,
@@ -209,9 +210,10 @@ def _statistics(layout: str, part: pd.DataFrame) -> str:
     )
     return (
         f"{arrow}{MISSING}: not published, not trained in this run, or too few patients. The "
-        "difference of the pooled Dice weighs patients equally and is paired by patient; p is that "
-        "of a sign-flip test, with Holm's correction over all arms of the segmenter in this run "
-        "that are compared with the same baseline."
+        "difference of the pooled Dice weighs patients equally and is paired by patient; p has "
+        "Holm's correction over every segmenter, arm and baseline of this run, those that are not "
+        f"shown here too. Marked ({PATIENTS}): an arm has one training, so p and bracket cover the "
+        "patients only. The main table's caption says what is tested."
     )
 
 

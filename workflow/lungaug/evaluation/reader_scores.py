@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from lungaug.evaluation.statistics import Interval, bootstrap_interval
+from lungaug.evaluation.statistics import SHARE, Interval, mean_interval
 from lungaug.settings import setting
 
 RATES = ("accuracy", "sensitivity", "specificity", "auc", "agreement", "kappa")
@@ -128,16 +128,16 @@ def _rate(
         return _columns(name, estimate, clopper_pearson(k, n, settings.level))
     weights = answered.sum(0).astype(float)
     seen = weights > 0
-    interval = bootstrap_interval(
+    interval = mean_interval(
         correct.sum(0)[seen] / weights[seen],
         strata[seen],
         weights[seen],
+        bounds=SHARE,
         seed=settings.seed,
         n_resamples=settings.n_resamples,
         level=settings.level,
     )
-    inside = Interval(max(interval.low, 0.0), min(interval.high, 1.0))
-    return _columns(name, estimate, interval if math.isnan(interval.low) else inside)
+    return _columns(name, estimate, interval)
 
 
 def _columns(name: str, estimate: float, interval: Interval) -> dict[str, float]:

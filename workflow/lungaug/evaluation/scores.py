@@ -13,12 +13,25 @@ from numpy.typing import NDArray
 from lungaug.cohort import CLASSES
 from lungaug.errors import InputError
 from lungaug.evaluation.metrics import CONVENTIONS, OVERLAPS
-from lungaug.evaluation.statistics import (
-    MINIMUM_PATIENTS,
-    Interval,
-    bootstrap_interval,
-    holm,
+from lungaug.evaluation.paired import (
+    PATIENTS,
+    TRAININGS,
+    Inference,
+    Test,
+    bounded_test,
+    joined,
     sign_flip_test,
+    trainings_test,
+)
+from lungaug.evaluation.statistics import (
+    ANY,
+    MINIMUM_PATIENTS,
+    NOT_NEGATIVE,
+    SHARE,
+    Bounds,
+    Interval,
+    holm,
+    mean_interval,
     weighted_mean,
 )
 
@@ -47,10 +60,16 @@ COMPARISON_COLUMNS = (
     "high",
     "p",
     "p_holm",
+    "n_seeds",
+    "n_seeds_baseline",
+    "seed_sd",
+    "seed_sd_baseline",
+    "covers",
 )
 BASELINES = ("none", "online")
 TESTED = ("dice", "pooled")  # metric and group of the only tests
 DISTANCES = ("hd95_mm", "asd_mm")
+SHARES = (*OVERLAPS, "empty_rate", "specificity", "lesion_sensitivity")
 
 ANY_CONVENTION = "both"  # of scores that neither convention changes
 _PATIENT = ["segmenter", "arm", "seed", "patient"]
@@ -61,6 +80,11 @@ def arm_order(arms: Iterable[str]) -> list[str]:
     return sorted(set(arms), key=lambda arm: (BASELINES.index(arm) if arm in BASELINES else 9, arm))
 
 
+def bounds_of(metric: str) -> Bounds:
+    """Return what a score of a patient cannot be below or above."""
+    return SHARE if metric in SHARES else NOT_NEGATIVE
+
+
 @dataclass(frozen=True)
 class Resampling:
     """How intervals and tests are computed."""
@@ -69,18 +93,54 @@ class Resampling:
     n_resamples: int = 10_000
     level: float = 0.95
     minimum: int = MINIMUM_PATIENTS
+    test: Test = "sign_flip"
 
     def interval(
-        self, values: pd.Series, strata: pd.Series, weights: NDArray[np.float64] | None = None
+        self,
+        values: pd.Series,
+        strata: pd.Series,
+        weights: NDArray[np.float64] | None = None,
+        *,
+        bounds: Bounds,
     ) -> Interval:
-        return bootstrap_interval(
+        return mean_interval(
             values,
             strata,
             weights,
+            bounds=bounds,
             seed=self.seed,
             n_resamples=self.n_resamples,
             level=self.level,
             minimum=self.minimum,
+        )
+
+    def difference(
+        self,
+        values: pd.Series,
+        weights: NDArray[np.float64] | None = None,
+        *,
+        bounds: Bounds,
+    ) -> Inference:
+        """Test paired differences of patients; the interval is the test's inverse.
+
+        Args:
+            values: (N,) differences.
+            weights: (N,) weight of each patient; 1 each if not given.
+            bounds: of the score, not of the difference.
+        """
+        if len(values) < self.minimum:
+            return Inference()
+        if self.test == "sign_flip":
+            return sign_flip_test(
+                values, weights, seed=self.seed, n_resamples=self.n_resamples, level=self.level
+            )
+        return bounded_test(
+            values,
+            weights,
+            bounds=(-1.0, 1.0) if bounds == SHARE else ANY,
+            seed=self.seed,
+            n_resamples=self.n_resamples,
+            level=self.level,
         )
 
 
@@ -196,7 +256,9 @@ def score_table(values: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
         convention, metric = str(score).split("/")
         spreads = seed_spreads(by_seed[name])
         for group, members, weights in groups(part, slices=convention == "reference"):
-            interval = resampling.interval(members["value"], members["lung_rads"], weights)
+            interval = resampling.interval(
+                members["value"], members["lung_rads"], weights, bounds=bounds_of(metric)
+            )
             counts = (len(members), round(members["n_slices"].sum()))
             estimate = weighted_mean(members["value"], weights)
             found = (estimate, interval.low, interval.high, spreads.get(group, math.nan))
@@ -245,28 +307,46 @@ def groups(
 def comparison_table(values: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
     """``comparisons.tsv``: each arm against ``none`` and ``online``, paired by patient.
 
-    Differences are in the standard convention, with intervals; the pooled Dice alone is tested, by
-    sign flips of patients, and Holm's correction runs over the arms of a segmenter and baseline.
-    Below the minimum of patients there is no test either.
+    Differences are in the standard convention; each interval is the inverse of a test. Where both
+    arms have two seeds or more, the difference must hold against patients and against trainings
+    (``covers``); else against patients only. The p of the pooled Dice alone is given, and Holm's
+    correction runs over all of them: every segmenter, arm and baseline of the table. Below the
+    minimum of patients there is no test either.
 
     Args:
         values: from :func:`patient_scores`.
-        resampling: settings of the bootstrap and of the test.
+        resampling: settings of the tests.
     """
     means = seed_means(values)
     shown = means[~means["score"].str.startswith("reference/")]
     rows = []
     for segmenter, part in shown.groupby("segmenter"):
+        seeds = _seeds_of(values[values["segmenter"] == segmenter])
         for baseline, arm in _pairs(sorted(part["arm"].unique())):
             for score, paired in _paired(part, arm, baseline).groupby("score"):
                 metric = str(score).split("/")[1]
-                for group, members, weights in groups(paired):
+                both = paired.reset_index(drop=True)
+                trained = [
+                    seeds[name, str(score)].reindex(both["patient"]).to_numpy(float)
+                    for name in (arm, baseline)
+                ]
+                for group, members, weights in groups(both):
                     head = (segmenter, arm, baseline, metric, group, len(members))
-                    rows.append(head + _difference(members, weights, (metric, group), resampling))
+                    own = [scores[members.index] for scores in trained]
+                    found = _difference(members, weights, metric, own, resampling)
+                    rows.append((*head, *found))
     table = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
-    for _, family in table.groupby(["segmenter", "baseline"]):
-        table.loc[family.index, "p_holm"] = holm(family["p"])
-    return table
+    untested = (table["metric"] != TESTED[0]) | (table["group"] != TESTED[1])
+    p = table["p"].astype(float).mask(untested)
+    return table.assign(p=p, p_holm=holm(p))
+
+
+def _seeds_of(values: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """By arm and score, the values of patients (rows) by seed (columns)."""
+    return {
+        (str(arm), str(score)): part.pivot(index="patient", columns="seed", values="value")
+        for (arm, score), part in values.groupby(["arm", "score"])
+    }
 
 
 def _pairs(arms: list[str]) -> Iterator[tuple[str, str]]:
@@ -289,12 +369,32 @@ def _paired(part: pd.DataFrame, arm: str, baseline: str) -> pd.DataFrame:
 def _difference(
     members: pd.DataFrame,
     weights: NDArray[np.float64],
-    what: tuple[str, str],
+    metric: str,
+    trained: list[NDArray[np.float64]],
     resampling: Resampling,
-) -> tuple[float, ...]:
+) -> tuple[object, ...]:
+    """What a row says from the difference on; Holm's correction comes later.
+
+    Args:
+        members: patients and their differences.
+        weights: (N,) of the patients.
+        metric: name of the score.
+        trained: (N, seeds) scores of either arm, NaN where a seed has none.
+        resampling: settings of the tests.
+    """
     values = members["value"]
-    interval = resampling.interval(values, members["lung_rads"], weights)
-    p = math.nan
-    if what == TESTED and len(values) >= resampling.minimum:
-        p = sign_flip_test(values.sort_values(), seed=resampling.seed)
-    return weighted_mean(values, weights), interval.low, interval.high, p, math.nan
+    found = resampling.difference(values, weights, bounds=bounds_of(metric))
+    ours, theirs = (_by_seed(scores, weights) for scores in trained)
+    covers = TRAININGS if min(len(ours), len(theirs)) > 1 else PATIENTS
+    if covers == TRAININGS and not math.isnan(found.p):
+        strata, level = members["lung_rads"], resampling.level
+        found = joined(found, trainings_test(values, strata, weights, (ours, theirs), level=level))
+    ends = (weighted_mean(values, weights), found.interval.low, found.interval.high)
+    spreads = (float(np.std(e, ddof=1)) if len(e) > 1 else math.nan for e in (ours, theirs))
+    return *ends, found.p, math.nan, len(ours), len(theirs), *spreads, covers
+
+
+def _by_seed(scores: NDArray[np.float64], weights: NDArray[np.float64]) -> list[float]:
+    """The mean of patients in each seed, over those that have a value there."""
+    known = ((column, ~np.isnan(column)) for column in scores.T)
+    return [weighted_mean(c[there], weights[there]) for c, there in known if there.any()]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from lungaug.errors import InputError
 from lungaug.evaluation.scores import Resampling, arm_order
+from lungaug.evaluation.statistics import SHARE
 
 COLUMNS = (
     "segmenter",
@@ -84,6 +85,6 @@ def _row(part: pd.DataFrame, column: str, resampling: Resampling) -> tuple[float
     keys = ["lung_rads", "patient"]
     by_seed = part.groupby([*keys, "seed"], as_index=False)[column].mean()
     means = by_seed.groupby(keys, as_index=False)[column].mean()
-    interval = resampling.interval(means[column], means["lung_rads"])
+    interval = resampling.interval(means[column], means["lung_rads"], bounds=SHARE)
     n_lesions = round(len(part) / part["seed"].nunique())
     return len(means), n_lesions, float(means[column].mean()), interval.low, interval.high

@@ -24,7 +24,7 @@ CAPTION = (
     "Pooled Dice (standard convention, means over patients, brackets: intervals over patients) by "
     "the share of the training patients that was used, and by the slices that an arm adds for each "
     "real one with a nodule. Generators are fitted anew to each share. The test patients are the "
-    "same at every point."
+    "same at every point; brackets cover the patients, not another training."
 )
 
 
@@ -33,7 +33,7 @@ class Settings:
     """Intervals; as in tables."""
 
     seed: int = setting(0, "seed of the resampling", minimum=0)
-    n_resamples: int = setting(10_000, "bootstrap resamples of the patients", minimum=1000)
+    n_resamples: int = setting(10_000, "draws of the patients' weights for intervals", minimum=1000)
     level: float = setting(
         0.95, "nominal coverage of the intervals", exclusiveMinimum=0.5, exclusiveMaximum=1
     )

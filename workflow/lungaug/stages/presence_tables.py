@@ -13,6 +13,7 @@ from lungaug.cohort import read_table, write_table, write_text
 from lungaug.errors import InputError
 from lungaug.evaluation.collect import classes_of, held_out_metrics, rounded
 from lungaug.evaluation.layout import latex_blocks, markdown_blocks, score_cell
+from lungaug.evaluation.paired import least_patients
 from lungaug.evaluation.presence import (
     GATES,
     PRESENCE_COLUMNS,
@@ -58,7 +59,7 @@ class Settings:
     rates: int = setting(
         51, "false-positive rates, evenly spread, at which ROC curves are written", minimum=2
     )
-    n_resamples: int = setting(10_000, "bootstrap resamples of the patients", minimum=1000)
+    n_resamples: int = setting(10_000, "draws of the patients' weights for intervals", minimum=1000)
     n_curves: int = setting(
         1000, "resamples of the patients for the band of a ROC curve", minimum=100
     )
@@ -172,6 +173,9 @@ def caption(settings: Settings) -> str:
         "without. False positives are on all slices, false area and specificity on slices without "
         "a nodule, lesion sensitivity and Dice (standard convention) on those with one. Slices, "
         "then seeds, are averaged within a patient, patients weigh equally; brackets are "
-        f"{100 * settings.level:g} % intervals over patients (bootstrap within Lung-RADS classes), "
-        f"given from {settings.minimum_patients} patients on; equal patients have none."
+        f"{100 * settings.level:g} % intervals over patients within Lung-RADS classes, given from "
+        f"{settings.minimum_patients} patients on; equal patients have none. Those of differences "
+        "hold what flipped signs of patients do not reject, from "
+        f"{max(settings.minimum_patients, least_patients(settings.level))} patients on. No bracket "
+        "covers another training."
     )

@@ -42,6 +42,7 @@ from lungaug.evaluation.realism.rows import (
     PUBLISHED,
     REAL,
     TISSUE,
+    PowerSettings,
     Row,
     as_records,
 )
@@ -98,6 +99,9 @@ class Settings:
         3, "widest feather of the insertion, px: beyond it nothing may change", minimum=0
     )
     copies: CopySettings = setting(CopySettings, "what counts as a copy")
+    power: PowerSettings = setting(
+        PowerSettings, "what the distances of HU must notice before a yes is written"
+    )
     rim: RimSettings = setting(RimSettings, "the classifier that sees the rim only")
     inception_weights: str | None = setting(
         None, "file with a state dict of torchvision's Inception v3; null: no such KID"
@@ -166,7 +170,7 @@ def run(
         settings.copies.percentile,
     )
     rows = [
-        *hu_rows(sets, settings.level),
+        *hu_rows(sets, settings.level, settings.power),
         *_feature_rows(sets, model, settings),
         *diversity_rows(material.patches, material.rois, settings.n_pairs, seed=settings.seed),
         *copies.rows(len(set(material.patches.patient) - {""})),

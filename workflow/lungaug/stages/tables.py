@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Literal
 
 from lungaug.cohort import write_table, write_text
+from lungaug.evaluation.captions import caption
 from lungaug.evaluation.collect import classes_of, held_out_metrics, rounded
 from lungaug.evaluation.layout import (
     LESION_CLASSES,
     View,
     as_latex,
     as_markdown,
-    caption,
     lesion_classes,
     main_table,
     trainings_of,
     unchosen_folds,
 )
+from lungaug.evaluation.paired import Test
 from lungaug.evaluation.scores import Resampling, comparison_table, patient_scores, score_table
 from lungaug.settings import setting
 from lungaug.store import Provenance
@@ -33,12 +34,20 @@ class Settings:
     """Intervals, and what the main table shows."""
 
     seed: int = setting(0, "seed of the resampling", minimum=0)
-    n_resamples: int = setting(10_000, "bootstrap resamples of the patients", minimum=1000)
+    n_resamples: int = setting(
+        10_000, "draws of the patients' weights and signs for intervals and tests", minimum=1000
+    )
     level: float = setting(
         0.95, "nominal coverage of the intervals", exclusiveMinimum=0.5, exclusiveMaximum=1
     )
     minimum_patients: int = setting(
         5, "fewer patients get no interval and no test; fewer than 5 tell nothing", minimum=5
+    )
+    test: Test = setting(
+        "sign_flip",
+        "how differences are tested and their intervals found; sign_flip: by flipped signs, a test "
+        "of symmetry; bounded: holds whatever the law of the differences, but few patients prove "
+        "large differences only",
     )
     convention: Literal["standard", "reference"] = setting(
         "standard", "convention of the main table; scores.tsv has both"
@@ -74,7 +83,11 @@ def run(
     rows, classes = held_out_metrics(metrics), classes_of(split)
     values = patient_scores(rows, classes)
     resampling = Resampling(
-        settings.seed, settings.n_resamples, settings.level, settings.minimum_patients
+        settings.seed,
+        settings.n_resamples,
+        settings.level,
+        settings.minimum_patients,
+        settings.test,
     )
     scores = score_table(values, resampling)
     comparisons = comparison_table(values, resampling)
@@ -89,7 +102,7 @@ def run(
         settings.threshold,
         unchosen_folds(rows),
         settings.pseudo_patients,
-        one_training=not (rows.groupby(["segmenter", "arm"])["seed"].nunique() > 1).any(),
+        settings.test,
     )
     main = main_table(scores, comparisons, trainings_of(rows), tested, view)
     absent = [name for name in LESION_CLASSES if name not in lesion_classes(scores)]

@@ -28,18 +28,20 @@ from lungaug.evaluation.realism.memorisation import (
     copy_threshold,
     nearest_training,
 )
-from lungaug.evaluation.realism.resampling import ANY, Group, Sample
+from lungaug.evaluation.realism.resampling import Group, Sample
 from lungaug.evaluation.realism.rim import RimResult, Rings, rim_test, rings_of
 from lungaug.evaluation.realism.rows import (
     HELD_OUT,
     PATCHES,
+    POWER,
     REAL,
     Measure,
+    PowerSettings,
     Row,
     judged,
     measured,
 )
-from lungaug.evaluation.statistics import MINIMUM_PATIENTS
+from lungaug.evaluation.statistics import ANY, MINIMUM_PATIENTS
 from lungaug.settings import setting
 
 Features = NDArray[np.float64]
@@ -101,8 +103,14 @@ class Sets:
         return [name for name in self.nodules if name not in (REAL, HELD_OUT)]
 
 
-def hu_rows(sets: Sets, level: float) -> list[Row]:
-    """KS and Wasserstein distance of pixels, of nodule means and of nodule SDs."""
+def hu_rows(sets: Sets, level: float, power: PowerSettings = POWER) -> list[Row]:
+    """KS and Wasserstein distance of pixels, of nodule means and of nodule SDs.
+
+    Args:
+        sets: of nodules.
+        level: of the intervals.
+        power: what the KS distance must be able to notice.
+    """
     rows = []
     values = {name: [n.values for n in found] for name, found in sets.nodules.items()}
     spaces: dict[str, dict[str, Sample]] = {
@@ -115,7 +123,7 @@ def hu_rows(sets: Sets, level: float) -> list[Row]:
             Measure("ks", space, kolmogorov_smirnov, gate=True, bounds=(0.0, 1.0)),
             Measure("wasserstein", space, wasserstein, note=_HU_UNIT),
         ):
-            rows += _rows_of(measure, samples, sets, level)
+            rows += _rows_of(measure, samples, sets, level, power)
     return rows
 
 
@@ -301,12 +309,17 @@ def change_rows(changes: dict[str, Changes]) -> list[Row]:
     ]
 
 
-def _rows_of(measure: Measure, samples: dict[str, Sample], sets: Sets, level: float) -> list[Row]:
+def _rows_of(
+    measure: Measure,
+    samples: dict[str, Sample],
+    sets: Sets,
+    level: float,
+    power: PowerSettings = POWER,
+) -> list[Row]:
     generated = {name: samples[name] for name in sets.variants}
     sizes = {name: len(found) for name, found in sets.nodules.items()}
-    return measured(
-        measure, generated, samples[REAL], samples[HELD_OUT], sizes, level, seed=sets.seed
-    )
+    real, held_out = samples[REAL], samples[HELD_OUT]
+    return measured(measure, generated, real, held_out, sizes, level, seed=sets.seed, power=power)
 
 
 def _together(kept: dict[str, list[Nodule]], featurise: Featurise) -> dict[str, Features]:

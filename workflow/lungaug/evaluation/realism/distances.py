@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from lungaug.evaluation.realism.resampling import Sample, Values
+from lungaug.evaluation.realism.resampling import Sample
+from lungaug.evaluation.statistics import Values
 
 Distance = Callable[[Sample, Sample], Values]
 

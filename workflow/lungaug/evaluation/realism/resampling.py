@@ -14,13 +14,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lungaug.evaluation.statistics import MINIMUM_PATIENTS, Interval
-
-Values = NDArray[np.float64]
-Bounds = tuple[float, float]
-
-NOT_NEGATIVE: Bounds = (0.0, math.inf)
-ANY: Bounds = (-math.inf, math.inf)
+from lungaug.evaluation.statistics import (
+    MINIMUM_PATIENTS,
+    NOT_NEGATIVE,
+    Bounds,
+    Interval,
+    Values,
+)
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,12 @@ def dealt_again(
     return Sample(values, owner, weights), Sample(values, owner, 1 - weights)
 
 
+def spread_of_patients(sample: Sample) -> float:
+    """Return the SD between the patients' means of values (N,); every patient has a value."""
+    sums = np.bincount(sample.owner, sample.values)
+    return float(np.std(sums / np.bincount(sample.owner), ddof=1))
+
+
 def percentiles_of(values: Values, level: float) -> Interval:
     """The middle ``level`` of (R,) values; NaN where fewer than half of them are finite."""
     usable = values[np.isfinite(values)]
@@ -129,8 +135,10 @@ def interval_of(
 
     Resampling adds to a distance: a set that lacks some patients and has others twice is farther
     from any other. What it adds is estimated by the mean of the resamples minus the estimate, and
-    both percentiles are moved down by it. The width is that of the resamples, and remains too
-    short for few patients.
+    both percentiles are moved down by it. The interval then covers the expected distance of sets
+    of so many patients, which is above 0 where their populations are the same; it does not cover
+    the distance of the populations (``benchmarks/realism_power.py`` has both). The width is that
+    of the resamples, and remains too short for few patients.
 
     Args:
         values: (R + 1,) the distance, and those of its resamples.

@@ -12,16 +12,21 @@ import numpy as np
 
 from lungaug.evaluation.realism.distances import Distance
 from lungaug.evaluation.realism.resampling import (
-    NOT_NEGATIVE,
-    Bounds,
     Sample,
-    Values,
     dealt_again,
     interval_of,
     percentiles_of,
     ratio_of,
+    spread_of_patients,
 )
-from lungaug.evaluation.statistics import MINIMUM_PATIENTS, Interval
+from lungaug.evaluation.statistics import (
+    MINIMUM_PATIENTS,
+    NOT_NEGATIVE,
+    Bounds,
+    Interval,
+    Values,
+)
+from lungaug.settings import setting
 
 COLUMNS = (
     "generator",
@@ -44,12 +49,15 @@ COLUMNS = (
     "n_patients",
     "n_held_out",
     "within",
+    "power",
     "note",
 )
 TISSUE, PUBLISHED, PATCHES, REAL = "tissue", "published", "patches", "real"
 HELD_OUT = "held_out"
 VARIANTS = (TISSUE, PUBLISHED, PATCHES, REAL)
+TOO_FEW = "too few"
 DIGITS = 6
+_DEALS = 100  # in which real patients are shifted up, and as many down
 
 
 @dataclass(frozen=True)
@@ -67,8 +75,9 @@ class Row:
         ratio, ratio_low, ratio_high: value divided by real_value.
         n, n_patients: nodules, and patients that they stand for.
         n_held_out: nodules of held-out patients that took part.
-        within: yes where the value is neither above ``real_high`` nor ``split_high``; '' where
-            nothing is to be judged.
+        within: no where the value is above ``real_high`` or ``split_high``; else yes, or too few
+            where ``power`` is too small for a yes to say something; '' where nothing is judged.
+        power: share of shifted real patients that would have got a no.
         note: why a number is missing, and what must be known to read it.
     """
 
@@ -90,7 +99,29 @@ class Row:
     n_patients: int = 0
     n_held_out: int = 0
     within: str = ""
+    power: float = math.nan
     note: str = ""
+
+
+@dataclass(frozen=True)
+class PowerSettings:
+    """When the distance of nodules that lie within that of real patients says something."""
+
+    shift: float = setting(
+        1.0,
+        "shift of real patients that must be noticed, in SDs between patients",
+        exclusiveMinimum=0,
+    )
+    least: float = setting(
+        0.8,
+        "share of the deals of real patients in which it must be noticed; below it a table says "
+        "'too few' instead of 'yes'",
+        minimum=0,
+        maximum=1,
+    )
+
+
+POWER = PowerSettings()
 
 
 @dataclass(frozen=True)
@@ -118,6 +149,7 @@ def measured(
     level: float,
     *,
     seed: int,
+    power: PowerSettings = POWER,
 ) -> list[Row]:
     """The rows of one measure: each variant, then training patients as their yardstick.
 
@@ -128,8 +160,9 @@ def measured(
         sizes: number of nodules by variant, ``real`` for the training patients, ``held_out``.
         level: coverage of the intervals.
         seed: of the deals of real patients; the same for all measures.
+        power: what a gate must be able to notice.
     """
-    yardstick = _yardstick(measure, training, held_out, level, seed)
+    yardstick = _yardstick(measure, training, held_out, level, seed, power)
     rows = [
         dataclasses.replace(
             _compared(measure, sample, held_out, yardstick, level), variant=name, n=sizes[name]
@@ -165,11 +198,23 @@ def as_records(rows: Iterable[Row], generator: str, fold: str) -> list[dict[str,
     ]
 
 
-def judged(value: float, *limits: float) -> str:
-    """``yes`` where the value is above none of the limits, '' where any number is missing."""
+def judged(value: float, *limits: float, enough: bool = True) -> str:
+    """Return whether a value lies within limits.
+
+    Args:
+        value: a distance.
+        limits: what it must not be above.
+        enough: whether a value that should be above them mostly would be.
+
+    Returns:
+        ``no`` where it is above one of them, else ``yes``, or ``too few`` where that says nothing;
+        '' where any number is missing.
+    """
     if math.isnan(value) or any(math.isnan(limit) for limit in limits):
         return ""
-    return "yes" if value <= min(limits) else "no"
+    if value > min(limits):
+        return "no"
+    return "yes" if enough else TOO_FEW
 
 
 @dataclass(frozen=True)
@@ -179,10 +224,17 @@ class _Yardstick:
     values: Values
     interval: Interval
     split: Interval
+    power: float = math.nan
+    enough: bool = True
 
 
 def _yardstick(
-    measure: Measure, training: Sample, held_out: Sample, level: float, seed: int
+    measure: Measure,
+    training: Sample,
+    held_out: Sample,
+    level: float,
+    seed: int,
+    power: PowerSettings,
 ) -> _Yardstick:
     values = measure.distance(training, held_out)
     n_patients = min(training.n_patients, held_out.n_patients)
@@ -190,7 +242,22 @@ def _yardstick(
     if n_patients < MINIMUM_PATIENTS:
         return _Yardstick(values, interval, Interval())
     dealt = dealt_again(training, held_out, rng=np.random.default_rng([seed, *b"split"]))
-    return _Yardstick(values, interval, percentiles_of(measure.distance(*dealt), level))
+    split = percentiles_of(measure.distance(*dealt), level)
+    if not measure.gate:
+        return _Yardstick(values, interval, split)
+    shift = power.shift * spread_of_patients(dealt[0])
+    found = _power(measure, dealt, shift, min(interval.high, split.high))
+    return _Yardstick(values, interval, split, found, found >= power.least)
+
+
+def _power(measure: Measure, dealt: tuple[Sample, Sample], shift: float, limit: float) -> float:
+    """Share of deals of real patients whose first side, shifted up or down, is beyond the limit."""
+    noticed = []
+    for sign, rows in ((1, slice(0, _DEALS)), (-1, slice(_DEALS, 2 * _DEALS))):
+        first, second = (dataclasses.replace(s, weights=s.weights[rows]) for s in dealt)
+        moved = dataclasses.replace(first, values=first.values + sign * shift)
+        noticed.append(measure.distance(moved, second) > limit)
+    return float(np.mean(np.concatenate(noticed)))
 
 
 def _compared(
@@ -224,7 +291,10 @@ def _compared(
         of_ratio.low,
         of_ratio.high,
         n_patients=sample.n_patients,
-        within=judged(value, real.high, split.high) if measure.gate else "",
+        within=judged(value, real.high, split.high, enough=yardstick.enough)
+        if measure.gate
+        else "",
+        power=yardstick.power,
         note=_joined(notes),
     )
 
