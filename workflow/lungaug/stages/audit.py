@@ -18,6 +18,7 @@ from lungaug.evaluation.audit import (
     write_findings,
 )
 from lungaug.evaluation.crop_audit import check_crops
+from lungaug.evaluation.near_copies import NearCopySettings, check_copies
 from lungaug.imaging.crop import CropSettings
 from lungaug.listing import SliceFiles
 from lungaug.metalung.operations import OPERATIONS, replay
@@ -32,6 +33,9 @@ class Settings(AuditSettings):
     """How strict the audit is."""
 
     crop: CropSettings = setting(CropSettings, "how nodules were cut; as in rois")
+    copies: NearCopySettings = setting(
+        NearCopySettings, "how slices are compared whose every pixel may have been changed"
+    )
 
 
 def run(
@@ -76,6 +80,7 @@ def run(
         findings = [
             *wrong,
             *audit(evidence, training, replay, settings.fingerprints, unscored=True),
+            *check_copies(evidence, settings.copies),
             *_crop_findings(evidence, rois, settings.crop),
         ]
     stop_if_failed(findings, output.with_suffix(".failed.tsv"))
