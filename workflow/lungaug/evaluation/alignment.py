@@ -51,7 +51,7 @@ class View:
     @classmethod
     def of(cls, hu: NDArray[np.int16]) -> Self:
         """Shrink a slice, (H, W) in HU, and find its body and lungs."""
-        small = np.clip(hu, _LOW_HU, _HIGH_HU).astype(np.float32)
+        small: Image = np.clip(hu, _LOW_HU, _HIGH_HU).astype(np.float32)
         scale = WORKING_PX / max(hu.shape)
         if scale < 1:
             size = (max(1, round(hu.shape[1] * scale)), max(1, round(hu.shape[0] * scale)))
@@ -64,11 +64,11 @@ class View:
         found = [_frame(region) for region in regions if np.count_nonzero(region) >= _LEAST_PX]
         return cls(small, body, tuple(found) or (_frame(whole),))
 
-    def pictures(self) -> NDArray[np.float32]:
+    def pictures(self) -> Image:
         """(F, 32 * 32): a small picture in each frame, of length 1, without its large shapes."""
         return np.stack([self._picture(frame) for frame in self.frames])
 
-    def _picture(self, frame: Matrix) -> NDArray[np.float32]:
+    def _picture(self, frame: Matrix) -> Image:
         step = 2 * _REACH / (SIDE_PX - 1)
         to_unit = np.array([[step, 0, -_REACH], [0, step, -_REACH], [0, 0, 1]])
         matrix = (frame @ to_unit)[:2]
@@ -141,9 +141,10 @@ def aligned(first: Image, second: Image, start: Matrix) -> Image | None:
     """
     matrix = start[:2].astype(np.float32)
     try:
-        return cv2.findTransformECC(first, second, matrix, cv2.MOTION_AFFINE, _STOP, None, 5)[1]
+        found = cv2.findTransformECC(first, second, matrix, cv2.MOTION_AFFINE, _STOP)
     except cv2.error:  # it did not converge: no affine map brings one onto the other
         return None
+    return np.asarray(found[1])
 
 
 def warped(
