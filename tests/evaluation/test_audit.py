@@ -213,7 +213,7 @@ def test_slices_without_texture_are_noted(fold: Fold) -> None:
     smooth = np.full_like(hu, -1000)
     place = one(fold, derived(fields, "mirror", {"step": -1}), smooth, nodule)
     notes = [f.detail for f in fold.audit(place) if f.outcome == "note"]
-    assert notes == ["1 training slices have no textured block and were not compared"]
+    assert notes == ["1 training slices have no rough block and were not compared"]
 
 
 def test_expansions_of_other_folds_are_left_out_and_of_no_fold_fail(fold: Fold) -> None:

@@ -48,7 +48,9 @@ def failed_checks(cohort: SmallCohort) -> set[str]:
 def test_all_operations_on_training_patients_pass(cohort: SmallCohort) -> None:
     expansions = [path for operation in OPERATIONS for path in expand(cohort, operation)]
     table = read_table(run(cohort, expansions))
-    assert set(table["outcome"]) == {"passed"}
+    noted = table[table["outcome"] == "note"]
+    assert set(table["outcome"]) <= {"passed", "note"}
+    assert noted["detail"].str.contains("no rough block").all()  # what was blurred
     n = 4 * len(WITH_NODULE) * len(OPERATIONS) + 4 * 6
     assert table.set_index("check")["detail"]["lineage"] == f"{n} training rows"
 

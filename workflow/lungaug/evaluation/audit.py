@@ -343,7 +343,7 @@ def _held_out_indices(
         for place in sorted(scored | others):
             most = None if place in scored else sample
             key = claim_of(place, evidence.files.fields(place)).key
-            index.add(key, hasher(evidence.files.hu(place), all_corners=True), most)
+            index.add(key, hasher(evidence.files.hu(place)), most)
     return indices
 
 
@@ -376,7 +376,7 @@ def _summary(
     smooth = {"training": counts["smooth"], **{r: i.n_empty for r, i in indices.items()}}
     for name, n in smooth.items():
         if n:
-            detail = f"{n} {name} slices have no textured block and were not compared"
+            detail = f"{n} {name} slices have no rough block and were not compared"
             yield Finding("fingerprint", evidence.fold, "note", detail)
 
 

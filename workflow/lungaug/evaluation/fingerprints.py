@@ -1,11 +1,12 @@
 """Fingerprints of unchanged tissue: which slices share pixels, whatever their tables say.
 
-A slice is cut into square blocks; every block with texture gets a 64-bit hash that is the same for
-its eight orientations. Noise makes a textured block of CT unique, so that one shared hash means
-copied pixels. What this finds: whole copies, mirrored or turned by right angles; slices of which a
-part was altered; the same scan under two pseudonyms. What it cannot find: copies with every pixel
-altered (noise, another angle, resampling, another HU scale), or shifted by other than a multiple
-of the block; and a block without texture (air, noise-free pictures) says nothing.
+Every pixel that is the highest within a block around it anchors that block, wherever it lies in the
+image. Of the block only the order of its values is hashed, once for its eight orientations. Noise
+makes a rough block of CT unique, so that a few shared hashes mean copied pixels. What this finds:
+whole copies, mirrored, turned by right angles or shifted by whole pixels, of HU changed by any
+increasing map that keeps values apart; slices of which a part was copied or altered; the same scan
+under two pseudonyms. Copies with nearly every pixel altered (noise, another angle, resampling) are
+for :mod:`lungaug.evaluation.near_copies`; a smooth block (air, noise-free pictures) says nothing.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lungaug.errors import SettingError
 from lungaug.settings import setting
 
-# Below 2^26 times 2^15 (HU) times 32^2 (pixels) = 2^51, sums are exact in float64, whatever the
+# Below 2^26 times 31^2 (ranks) times 31^2 (pixels) = 2^46, sums are exact in float64, whatever the
 # order in which a linear-algebra library adds them.
 _MOST_WEIGHT = 2**26
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
@@ -31,18 +34,26 @@ Hashes = NDArray[np.uint64]
 class FingerprintSettings:
     """How slices are compared by their pixels."""
 
-    block_px: int = setting(8, "side of a block", minimum=4, maximum=32)
-    texture: float = setting(
-        0.75, "share of neighbouring pixels that differ in a usable block", minimum=0.5, maximum=1
+    block_px: int = setting(7, "side of a block, odd", minimum=5, maximum=31)
+    roughness: float = setting(
+        0.25,
+        "share of pixels that are higher or lower than both neighbours in their row or column, "
+        "in a usable block; two thirds in noise, less than a tenth in smooth tissue",
+        minimum=0.1,
+        maximum=0.6,
     )
-    shared_blocks: int = setting(1, "equal blocks from which two slices are a copy", minimum=1)
+    shared_blocks: int = setting(2, "equal blocks from which two slices are a copy", minimum=1)
     sample: int = setting(
         64, "blocks kept of each held-out slice that is not scored itself; 0: none", minimum=0
     )
 
+    def __post_init__(self) -> None:
+        if self.block_px % 2 == 0:
+            raise SettingError(f"block_px: got {self.block_px}; accepted: an odd number, 5 to 31")
+
 
 class BlockHasher:
-    """Hashes the blocks of slices of any size."""
+    """Hashes the anchored blocks of slices of any size."""
 
     def __init__(self, settings: FingerprintSettings) -> None:
         self._settings = settings
@@ -54,40 +65,45 @@ class BlockHasher:
         ]
         self._weights = np.stack([w.ravel() for w in turned], axis=1).astype(np.float64)
 
-    def __call__(self, hu: NDArray[np.int16], *, all_corners: bool = False) -> Hashes:
-        """Distinct hashes of the textured blocks of a slice, sorted.
-
-        Args:
-            hu: (H, W), HU.
-            all_corners: also cut from the other corners, so that a mirrored copy meets the same
-                blocks where a side is no multiple of the block.
-        """
+    def __call__(self, hu: NDArray[np.int16]) -> Hashes:
+        """Return the distinct hashes of the rough blocks of a slice, (H, W) in HU, sorted."""
         side = self._settings.block_px
-        rest = [hu.shape[axis] % side for axis in (0, 1)]
-        starts = [{0, r} if all_corners else {0} for r in rest]
-        parts = [self._hashes(hu[i:, j:]) for i in starts[0] for j in starts[1]]
-        return np.unique(np.concatenate(parts))
-
-    def _hashes(self, hu: NDArray[np.int16]) -> Hashes:
-        side = self._settings.block_px
-        rows, columns = hu.shape[0] // side, hu.shape[1] // side
-        cut = hu[: rows * side, : columns * side].reshape(rows, side, columns, side)
-        blocks = np.ascontiguousarray(cut.swapaxes(1, 2)).reshape(-1, side, side)
-        blocks = blocks[self._is_textured(blocks)]
-        sums = blocks.reshape(len(blocks), side * side).astype(np.float64) @ self._weights
+        if min(hu.shape) < side:
+            return np.empty(0, np.uint64)
+        half = side // 2
+        highest = cv2.dilate(hu, np.ones((side, side), np.uint8)) == hu
+        inner = highest[half : hu.shape[0] - half, half : hu.shape[1] - half]
+        rows, columns = np.nonzero(inner & self._is_rough(hu))
+        blocks = np.lib.stride_tricks.sliding_window_view(hu, (side, side))[rows, columns]
+        sums = _ranks(blocks.reshape(-1, side * side)) @ self._weights
         first, second = (sums[:, i::2].astype(np.int64).view(np.uint64) for i in (0, 1))
         mixed = (first * _MIX[0]) ^ (second * _MIX[1])
         mixed ^= mixed >> np.uint64(29)
-        oriented: Hashes = (mixed * _MIX[1]).min(axis=1)
-        return oriented
+        return np.unique((mixed * _MIX[1]).min(axis=1))
 
-    def _is_textured(self, blocks: NDArray[np.int16]) -> NDArray[np.bool_]:
-        across = np.count_nonzero(blocks[:, :, 1:] != blocks[:, :, :-1], axis=(1, 2))
-        down = np.count_nonzero(blocks[:, 1:] != blocks[:, :-1], axis=(1, 2))
+    def _is_rough(self, hu: NDArray[np.int16]) -> NDArray[np.bool_]:
+        """(H - side + 1, W - side + 1) whether the block that begins at a pixel is rough."""
         side = self._settings.block_px
-        n_pairs = 2 * side * (side - 1)
-        textured: NDArray[np.bool_] = across + down >= self._settings.texture * n_pairs
-        return textured
+        wide = hu.astype(np.int32)
+        ends = np.zeros((2, *hu.shape), np.float32)
+        across, down = np.diff(wide, axis=1), np.diff(wide, axis=0)
+        ends[0, :, 1:-1] = across[:, :-1] * across[:, 1:] < 0
+        ends[1, 1:-1] = down[:-1] * down[1:] < 0
+        sums = sum(cv2.boxFilter(e, -1, (side, side), normalize=False) for e in ends)
+        half = side // 2
+        inner = sums[half : hu.shape[0] - half, half : hu.shape[1] - half]
+        return np.asarray(inner >= self._settings.roughness * 2 * side**2)
+
+
+def _ranks(values: NDArray[np.int16]) -> NDArray[np.float64]:
+    """(N, K) ranks of each row's values, from 0; equal values share one."""
+    order = np.argsort(values, axis=1, kind="stable")
+    ordered = np.take_along_axis(values, order, axis=1)
+    steps = np.zeros(values.shape, np.float64)
+    steps[:, 1:] = np.cumsum(ordered[:, 1:] != ordered[:, :-1], axis=1)
+    out = np.empty(values.shape, np.float64)
+    np.put_along_axis(out, order, steps, axis=1)
+    return out
 
 
 class BlockIndex:

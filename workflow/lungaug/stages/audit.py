@@ -19,6 +19,7 @@ from lungaug.evaluation.audit import (
     write_findings,
 )
 from lungaug.evaluation.crop_audit import check_crops
+from lungaug.evaluation.near_copies import NearCopySettings, check_copies
 from lungaug.evaluation.seen import SLICES, SPLIT, file_digest, slice_file_digests, split_digest
 from lungaug.imaging.crop import CropSettings
 from lungaug.listing import SliceFiles
@@ -34,6 +35,9 @@ class Settings(AuditSettings):
     """How strict the audit is."""
 
     crop: CropSettings = setting(CropSettings, "how nodules were cut; as in rois")
+    copies: NearCopySettings = setting(
+        NearCopySettings, "how slices are compared whose every pixel may have been changed"
+    )
 
 
 def run(
@@ -80,6 +84,7 @@ def run(
         findings = [
             *wrong,
             *audit(evidence, training, replay, settings.fingerprints, unscored=True),
+            *check_copies(evidence, settings.copies),
             *_crop_findings(evidence, rois, settings.crop),
         ]
     stop_if_failed(findings, output.with_suffix(".failed.tsv"))

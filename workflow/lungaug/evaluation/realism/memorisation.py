@@ -105,7 +105,7 @@ def descriptions(crop: Crop, poses: Sequence[Pose]) -> Vectors:
     hu = np.clip(crop.hu, LOW_HU, HIGH_HU).astype(np.float32)
     inside = crop.mask.astype(np.float32)
     turned, mask = np.empty((2, len(poses), SIDE_PX * SIDE_PX), np.float32)
-    for i, matrix in enumerate(_to_square(crop.mask, poses)):
+    for i, matrix in enumerate(to_square(crop.mask, poses)):
         warped = cv2.warpAffine(hu, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
         turned[i] = warped.ravel()
         mask[i] = cv2.warpAffine(inside, matrix, size, flags=flags).ravel()
@@ -150,8 +150,8 @@ def _lengths(vectors: Vectors) -> Vectors:
     return np.asarray(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
-def _to_square(mask: NDArray[np.bool_], poses: Sequence[Pose]) -> Iterator[Values]:
-    """(2, 3) each, from pixels (x, y) of the small square to those of the crop."""
+def to_square(mask: NDArray[np.bool_], poses: Sequence[Pose]) -> Iterator[Values]:
+    """Yield (2, 3) each, from pixels (x, y) of the small square to those of the crop."""
     rows, cols = np.nonzero(mask)
     centre = np.array([cols.mean(), rows.mean()])
     radius = float(np.hypot(cols - centre[0], rows - centre[1]).max()) + 0.5

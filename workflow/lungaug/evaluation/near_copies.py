@@ -1,0 +1,213 @@
+"""Slices of two patients that are changed copies of one slice: shifted, turned, of other HU.
+
+Fingerprints find copies whose pixels kept their order; this finds those whose every pixel changed.
+Each slice is compared with the two slices of other patients that look most like it in one pose (see
+:mod:`lungaug.evaluation.alignment`).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lungaug.evaluation.alignment import MIRRORED, View, likeness, mirrored
+from lungaug.evaluation.audit import Evidence, Finding, failed
+from lungaug.settings import setting
+
+_AT_ONCE = 256  # slices that are looked up together
+_VIEWS = 1000  # kept in memory: 100 kB each
+_SPREADS = 5.0
+_HIGHEST = 0.95
+_N_CANDIDATES = 2
+CHECK = "copies"
+
+
+@dataclass(frozen=True)
+class NearCopySettings:
+    """How alike slices of two patients may be."""
+
+    likeness: float = setting(
+        0.45,
+        "correlation of the fine structure of two aligned slices from which one is a copy; more "
+        "where the cohort's patients are more alike than that, as in small images",
+        minimum=0.3,
+        maximum=0.95,
+    )
+
+
+def check_copies(evidence: Evidence, settings: NearCopySettings) -> Iterator[Finding]:
+    """Compare the real slices of all patients that have a role in the fold.
+
+    Args:
+        evidence: of the fold; the slices are those of its table.
+        settings: how alike they may be.
+
+    Yields:
+        A failure for every pair of slices that are one and whose patients have different roles, a
+        note where they have the same role, since two patients may be one person then, and a line
+        that says what was compared and from which likeness a pair counts.
+    """
+    slices = _slices(evidence)
+    nearest = nearest_of_others(slices)
+    limit = limit_of(nearest, settings)
+    leaks = 0
+    for pair in copies(nearest, limit):
+        first, second = slices[pair.first], slices[pair.second]
+        detail = (
+            f"is the {second.role} slice {second.key}, changed: their fine structure correlates by "
+            f"{pair.likeness:.2f}; accepted: below {limit:.2f}"
+        )
+        if first.role != second.role:
+            leaks += 1
+            yield failed(CHECK, f"{first.role} slice {first.key}", detail)
+        else:
+            yield Finding(CHECK, f"{first.role} slice {first.key}", "note", detail)
+    if not leaks:
+        most = max((pair.likeness for pair in nearest), default=0.0)
+        detail = (
+            f"{len(slices)} slices with those of other patients; highest likeness {most:.2f}, "
+            f"copies from {limit:.2f} on"
+        )
+        yield Finding(CHECK, evidence.fold, "passed", detail)
+
+
+def _slices(evidence: Evidence) -> list[Slice]:
+    """The real slices of the table, in the order of the files, so that each is opened once."""
+    roles, table = evidence.roles, evidence.table
+    rows = table[table["origin"] == "real"].sort_values(["file", "group", "row"])
+    columns = (rows[name] for name in ("file", "group", "row", "key", "patient"))
+    return [
+        Slice(
+            str(key),
+            str(patient),
+            roles.get(str(patient), ""),
+            functools.partial(evidence.files.hu, (str(file), str(group), int(row))),
+        )
+        for file, group, row, key, patient in zip(*columns, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A slice to compare: its key, patient, role, and how its HU (H, W) are read."""
+
+    key: str
+    patient: str
+    role: str
+    load: Callable[[], NDArray[np.int16]]
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Two slices of different patients, by position, and how alike they are."""
+
+    first: int
+    second: int
+    likeness: float
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A slice that looks like another: where, in which frame and pose, and how much."""
+
+    position: int
+    frame: int
+    pose: int
+    correlation: float
+
+
+def nearest_of_others(slices: Sequence[Slice]) -> list[Nearest]:
+    """For each slice, the most similar slice of another patient.
+
+    Memory is 12 kB a slice; the time grows with the number of slices, and the search for candidates
+    with its square (11,000 slices: see benchmarks/RESULTS.md).
+    """
+
+    @functools.lru_cache(_VIEWS)
+    def view(position: int) -> View:
+        return View.of(slices[position].load())
+
+    pictures = [view(position).pictures() for position in range(len(slices))]
+    patients = np.unique([one.patient for one in slices], return_inverse=True)[1]
+    candidates = _candidates(pictures, patients)
+    out = []
+    for first, found in enumerate(candidates):
+        own = view(first)
+        inverse = [np.linalg.inv(frame) for frame in own.frames]
+        nearest = Nearest(first, -1, 0.0)
+        for one in found:
+            other = view(one.position)
+            start = other.frames[one.frame] @ MIRRORED[one.pose] @ inverse[one.frame]
+            value = likeness(own, other, start)
+            if value > nearest.likeness:
+                nearest = Nearest(first, one.position, value)
+        if nearest.second >= 0:
+            out.append(nearest)
+    return out
+
+
+def limit_of(nearest: Sequence[Nearest], settings: NearCopySettings) -> float:
+    """Return the likeness from which two slices are one.
+
+    That of the settings, or more where most slices of the cohort have a neighbour that is more
+    alike: five robust standard deviations above the median, at most 0.95, so that many copies do
+    not hide themselves.
+    """
+    values = np.array([one.likeness for one in nearest])
+    if not len(values):
+        return settings.likeness
+    median = float(np.median(values))
+    spread = 1.4826 * float(np.median(np.abs(values - median)))
+    return float(np.clip(median + _SPREADS * spread, settings.likeness, _HIGHEST))
+
+
+def _candidates(
+    pictures: Sequence[NDArray[np.float32]], patients: NDArray[np.intp]
+) -> list[list[_Candidate]]:
+    """For each slice, those of other patients whose small pictures are most like its own."""
+    found: list[list[_Candidate]] = [[] for _ in pictures]
+    for frame in range(max((len(own) for own in pictures), default=0)):
+        having = np.array([i for i, own in enumerate(pictures) if len(own) > frame])
+        known = np.stack([pictures[i][frame] for i in having])
+        posed = mirrored(known)
+        for start in range(0, len(having), _AT_ONCE):
+            rows = having[start : start + _AT_ONCE]
+            alike = posed @ known[start : start + _AT_ONCE].T
+            alike[:, patients[having][:, None] == patients[rows]] = -1
+            _keep_best(found, rows, having, alike, frame)
+    return [_best(own) for own in found]
+
+
+def _keep_best(
+    found: list[list[_Candidate]],
+    rows: NDArray[np.intp],
+    having: NDArray[np.intp],
+    alike: NDArray[np.float32],
+    frame: int,
+) -> None:
+    """Add the best of a block (4, N, B) of correlations to what was found."""
+    best = alike.max(axis=0)
+    for column, row in enumerate(rows.tolist()):
+        for at in np.argsort(-best[:, column], kind="stable")[:_N_CANDIDATES].tolist():
+            if best[at, column] > -1:
+                pose = int(alike[:, at, column].argmax())
+                value = float(best[at, column])
+                found[row].append(_Candidate(int(having[at]), frame, pose, value))
+
+
+def _best(found: list[_Candidate]) -> list[_Candidate]:
+    return sorted(found, key=lambda one: -one.correlation)[:_N_CANDIDATES]
+
+
+def copies(nearest: Sequence[Nearest], limit: float) -> Iterator[Nearest]:
+    """Pairs of slices that are one, each once, most alike first."""
+    seen = set()
+    for one in sorted(nearest, key=lambda pair: (-pair.likeness, pair.first)):
+        pair = frozenset((one.first, one.second))
+        if one.likeness >= limit and pair not in seen:
+            seen.add(pair)
+            yield one
