@@ -1,0 +1,140 @@
+"""Changed copies of slices: every change is found, patients that only look alike are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+
+from lungaug.evaluation.alignment import SIDE_PX, View, likeness, mirrored
+from lungaug.evaluation.near_copies import (
+    Nearest,
+    NearCopySettings,
+    Slice,
+    copies,
+    limit_of,
+    nearest_of_others,
+)
+from phantom_slices import phantom_slices
+
+Hu = np.ndarray
+LEAKED = 7  # the slice that another patient is given, changed
+SEED = 0
+
+
+def moved(hu: Hu, degrees: float = 0, scale: float = 1, shift: tuple[float, float] = (0, 0)) -> Hu:
+    height, width = hu.shape
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, scale)
+    matrix[:, 2] += shift
+    out = cv2.warpAffine(hu.astype(np.float32), matrix, (width, height), borderValue=-1024)
+    return np.round(out).astype(np.int16)
+
+
+def noisy(hu: Hu, share: float) -> Hu:
+    rng = np.random.default_rng(SEED)
+    added = np.where(rng.random(hu.shape) < share, rng.normal(0, 30, hu.shape), 0)
+    return np.round(hu + added).astype(np.int16)
+
+
+CHANGES: dict[str, Callable[[Hu], Hu]] = {
+    "HU + 1": lambda hu: hu + 1,
+    "x 1.01": lambda hu: np.round(hu * 1.01).astype(np.int16),
+    "1 px": lambda hu: np.roll(hu, 1, axis=1),
+    "(4, 3) px": lambda hu: moved(hu, shift=(4, 3)),
+    "half a pixel": lambda hu: moved(hu, shift=(0.5, 0.5)),
+    "3 degrees": lambda hu: moved(hu, 3),
+    "13 degrees": lambda hu: moved(hu, 13),
+    "mirrored, 3 degrees": lambda hu: moved(hu[:, ::-1], 3),
+    "upside down, 40 degrees": lambda hu: moved(hu[::-1], 40),
+    "x 0.97": lambda hu: moved(hu, scale=0.97),
+    "blur": lambda hu: np.round(cv2.GaussianBlur(hu.astype(np.float32), (0, 0), 0.7)).astype(
+        np.int16
+    ),
+    "noise on 30 %": lambda hu: noisy(hu, 0.3),
+    "noise on all": lambda hu: noisy(hu, 1),
+    "curved HU": lambda hu: np.round(
+        ((np.clip(hu, -1000, 1000) + 1000) / 2000.0) ** 1.15 * 2000 - 1000
+    ).astype(np.int16),
+}
+
+
+def listed(*more: tuple[str, Hu]) -> list[Slice]:
+    real = [(patient, hu) for patient, hu, _ in phantom_slices()]
+    return [
+        Slice(str(i), patient, "train", lambda hu=hu: hu)
+        for i, (patient, hu) in enumerate([*real, *more])
+    ]
+
+
+@pytest.fixture(scope="module")
+def honest() -> list[Nearest]:
+    return nearest_of_others(listed())
+
+
+def test_patients_that_look_alike_are_no_copies(honest: list[Nearest]) -> None:
+    assert len(honest) == len(phantom_slices())
+    limit = limit_of(honest, NearCopySettings())
+    assert limit == pytest.approx(0.45)
+    assert not list(copies(honest, limit))
+    assert max(pair.likeness for pair in honest) < 0.4
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_slice_of_another_patient_is_found(change: str) -> None:
+    leaked = CHANGES[change](phantom_slices()[LEAKED][1])
+    slices = listed(("thief", leaked))
+    (found,) = copies(nearest_of_others(slices), NearCopySettings().likeness)
+    assert {found.first, found.second} == {LEAKED, len(slices) - 1}
+
+
+def test_slices_of_one_patient_are_not_compared() -> None:
+    hu = phantom_slices()[LEAKED][1]
+    slices = [Slice(str(i), "one", "train", lambda: hu) for i in range(3)]
+    assert nearest_of_others(slices) == []
+
+
+def test_each_pair_is_reported_once_and_the_most_alike_first() -> None:
+    pairs = [Nearest(0, 2, 0.6), Nearest(1, 3, 0.9), Nearest(2, 0, 0.6), Nearest(4, 1, 0.44)]
+    assert list(copies(pairs, 0.45)) == [Nearest(1, 3, 0.9), Nearest(0, 2, 0.6)]
+
+
+def test_the_limit_rises_where_all_patients_are_alike_and_never_beyond_a_copy() -> None:
+    def limit(*values: float) -> float:
+        return limit_of([Nearest(0, 1, value) for value in values], NearCopySettings())
+
+    assert limit() == limit(0.1, 0.1, 0.2) == 0.45
+    # median 0.5, median deviation 0.02: 0.5 + 5 x 1.4826 x 0.02
+    assert limit(0.46, 0.48, 0.5, 0.52, 0.54) == pytest.approx(0.64826)
+    assert limit(0.2, 0.99, 1.0, 1.0, 1.0) == 0.95
+
+
+def test_mirrored_pictures_are_those_of_the_mirrored_slice() -> None:
+    hu = phantom_slices()[LEAKED][1]
+    as_it_is = mirrored(View.of(hu).pictures())
+    # the frames of the image and of the body are turned with them
+    for pose, changed in enumerate((hu, hu[::-1], hu[:, ::-1], hu[::-1, ::-1])):
+        own = View.of(np.ascontiguousarray(changed)).pictures()[0]
+        assert float(own @ as_it_is[pose][0]) > 0.999
+
+
+def test_a_picture_has_length_one_and_no_mean() -> None:
+    for picture in View.of(phantom_slices()[0][1]).pictures():
+        assert picture.shape == (SIDE_PX**2,)
+        assert float(picture @ picture) == pytest.approx(1, abs=1e-4)
+        assert float(picture.mean()) == pytest.approx(0, abs=1e-4)
+
+
+def test_a_slice_without_a_body_can_be_compared_and_is_like_nothing() -> None:
+    air = View.of(np.full((40, 60), -1024, np.int16))
+    other = View.of(phantom_slices()[0][1])
+    assert len(air.frames) == 1
+    assert likeness(air, other, np.eye(3)) == 0
+
+
+def test_body_holds_the_lungs_and_no_air_around_it() -> None:
+    view = View.of(phantom_slices()[LEAKED][1])
+    assert not view.body[0, 0]
+    assert (view.hu[view.body] < -500).mean() > 0.15
+    assert (view.hu[~view.body] < -500).mean() > 0.8

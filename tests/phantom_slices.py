@@ -1,0 +1,23 @@
+"""Slices of phantom patients as arrays, for tests of what compares patients."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from lungaug.settings import from_mapping
+from lungaug.sources.phantom.patient import draw_patient, slices_of
+from lungaug.sources.phantom.settings import PhantomSettings
+
+
+@functools.cache
+def phantom_slices() -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Patient, HU (112, 112) and nodules of five slices of each of eight patients."""
+    settings = from_mapping(PhantomSettings, {"slices": [5, 5]})
+    return [
+        (f"{lung_rads}-{number}", np.round(one.hu).astype(np.int16), one.nodule)
+        for lung_rads in ("LR3", "LR4A")
+        for number in range(4)
+        for one in slices_of(draw_patient(settings, lung_rads, number), settings)
+    ]
