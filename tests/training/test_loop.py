@@ -160,6 +160,42 @@ def test_what_is_validated_and_kept_is_the_average(train: Callable[..., Fit]) ->
     assert torch.equal(fitted.module.state_dict()[buffer], seen[-1][buffer])
 
 
+def test_the_best_weights_are_the_average_that_was_validated(train: Callable[..., Fit]) -> None:
+    """Not the raw weights of that step, nor the average of a later one."""
+    judged: list[Any] = []
+    raw: list[Any] = []
+    note = loop._Loop._validate
+
+    def seeing(self: Any) -> None:
+        raw.append(loop.weights_of(self.network))
+        note(self)
+
+    scores = [(0.5, 0.6), (0.5, 0.9), (0.5, 0.7)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop._Loop, "_validate", seeing)
+        fitted = train(replace(TEN, ema=0.9), judge=validate_as(scores, judged))
+    assert fitted.step == 8
+    weights = fitted.module.state_dict()
+    for name, value in weights.items():
+        assert torch.equal(value, judged[1][name]), name
+    assert not torch.equal(weights["layers.0.weight"], raw[1]["layers.0.weight"])
+
+
+def test_the_loss_of_a_row_is_the_mean_since_the_row_before(train: Callable[..., Fit]) -> None:
+    losses: list[float] = []
+    note = loop._Loop._note
+
+    def noting(self: Any, loss: Tensor) -> None:
+        losses.append(loss.item())
+        note(self, loss)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop._Loop, "_note", noting)
+        history = train().history
+    means = [sum(losses[a:b]) / (b - a) for a, b in ((0, 4), (4, 8), (8, 10))]
+    assert [row.train_loss for row in history] == pytest.approx(means, rel=1e-6)
+
+
 @pytest.mark.learning
 def test_bf16_learns_and_weights_stay_32_bit(
     train: Callable[..., Fit], monkeypatch: pytest.MonkeyPatch

@@ -101,7 +101,8 @@ def test_a_network_of_an_odd_name_is_refused_by_that_name(copy: Copy) -> None:
     assert ODD.split("'")[0] in refused.output
     scanned = copy.snakemake(f"{ODD}/networks/cohort.tsv", configs=("odd.yaml",))
     assert scanned.status != 0  # no folder is called like that
-    assert {path.name for path in copy.root.iterdir()} - before <= {"odd.yaml"}
+    new = {path.name for path in copy.root.iterdir()} - before
+    assert new <= {ODD, "odd.yaml", *(f"{name} {ODD}" for name in ("private", "ledger"))}
 
 
 def test_a_second_source_under_the_cohorts_name_is_refused(copy: Copy) -> None:
