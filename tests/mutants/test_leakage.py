@@ -22,19 +22,21 @@ def test_the_text_is_there_once_and_its_test_too(leak: Break) -> None:
     assert f"def {name}" in (REPOSITORY / "tests" / file).read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return runs.copied(REPOSITORY, tmp_path_factory.mktemp("leaks"))
+
+
 @pytest.mark.slow
-class TestLeaks:
-    @pytest.fixture(scope="class")
-    def root(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        return runs.copied(REPOSITORY, tmp_path_factory.mktemp("leaks"))
+def test_the_tests_pass_on_the_sound_package(root: Path) -> None:
+    tests = dict.fromkeys(f"tests/{leak.test}" for leak in LEAKS)
+    assert runs.tested(root, list(tests), 2 * LIMIT_S).result == "survived"
 
-    def test_the_tests_pass_on_the_sound_package(self, root: Path) -> None:
-        tests = dict.fromkeys(f"tests/{leak.test}" for leak in LEAKS)
-        assert runs.tested(root, list(tests), 2 * LIMIT_S).result == "survived"
 
-    @pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: f"{leak.module}: {leak.was[:30]}")
-    def test_it_is_noticed(self, root: Path, leak: Break) -> None:
-        module = runs.PACKAGE / leak.module
-        changed = (root / module).read_text(encoding="utf-8").replace(leak.was, leak.now)
-        outcome = runs.killed(root, module, changed, [f"tests/{leak.test}"], LIMIT_S)
-        assert outcome.result == "killed"
+@pytest.mark.slow
+@pytest.mark.parametrize("leak", LEAKS, ids=lambda leak: f"{leak.module}: {leak.was[:30]}")
+def test_a_leak_is_noticed(root: Path, leak: Break) -> None:
+    module = runs.PACKAGE / leak.module
+    changed = (root / module).read_text(encoding="utf-8").replace(leak.was, leak.now)
+    outcome = runs.killed(root, module, changed, [f"tests/{leak.test}"], LIMIT_S)
+    assert outcome.result == "killed"

@@ -91,6 +91,16 @@ def test_normals(orientation: Any, normal: tuple[float, ...]) -> None:
     assert geometry.normal_of(orientation) == pytest.approx(normal)
 
 
+def test_directions_are_the_same_within_a_hundredth() -> None:
+    near, far = (0.999, 0.009, 0.0, *AXIAL[3:]), (0.9, 0.1, 0.0, *AXIAL[3:])
+    assert geometry.same_direction(AXIAL, near)
+    assert not geometry.same_direction(AXIAL, far)
+    # An unknown one is like another unknown one and like no known one.
+    assert geometry.same_direction(None, None)
+    assert not geometry.same_direction(None, AXIAL)
+    assert not geometry.same_direction(AXIAL, None)
+
+
 @pytest.mark.parametrize(("apart", "n"), [(0.0, 1), (0.009, 1), (0.011, 2), (0.5, 2)])
 def test_images_within_a_hundredth_of_a_millimetre_are_one_slice(apart: float, n: int) -> None:
     found, rejected = series.order("P", "1.2", images([0, apart, 3, 6]))
