@@ -18,6 +18,7 @@ from lungaug.evaluation.audit import (
     audit,
     check_fingerprint,
     check_pixels,
+    check_roles,
     check_split,
     check_table,
     expansion_places,
@@ -98,6 +99,18 @@ def test_fold_without_a_role_fails(fold: Fold) -> None:
     assert [f.detail for f in check_split(fold.evidence(split=split))] == [
         "no patient for validation"
     ]
+
+
+def test_row_listed_for_another_role_than_its_patients_fails(fold: Fold) -> None:
+    assert list(check_roles(fold.evidence())) == []
+    table = fold.table.copy()
+    row = table.index[table["patient"] == "p5"][0]
+    table.loc[row, "role"] = "train"
+    (found,) = check_roles(fold.evidence(table=table))
+    assert found.detail == "listed for train; p5 has test"
+    table.loc[row, ["patient", "role"]] = ["nobody", "test"]
+    (found,) = check_roles(fold.evidence(table=table))
+    assert found.detail == "listed for test; nobody has no role"
 
 
 def test_table_that_differs_from_the_file_fails(fold: Fold) -> None:

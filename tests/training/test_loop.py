@@ -374,6 +374,18 @@ def test_a_loss_that_is_no_number_stops_at_its_step_and_names_its_slices(
     assert "test goes on after step 3" in caplog.text
 
 
+@pytest.mark.parametrize(("size", "more"), [(16, ""), (17, " and 1 more")])
+def test_the_message_names_sixteen_slices(
+    train: Callable[..., Fit], monkeypatch: pytest.MonkeyPatch, size: int, more: str
+) -> None:
+    spoil(monkeypatch, 1)
+    with pytest.raises(TrainingError) as caught:
+        train(replace(TEN, batch_size=size))
+    listed = str(caught.value).partition("on the slices ")[2].partition(";")[0]
+    assert listed.count(",") == 15
+    assert listed.partition(" and ")[1:] == (("", "") if not more else (" and ", "1 more"))
+
+
 def test_no_checkpoint_holds_spoiled_weights(
     train: Callable[..., Fit], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
