@@ -73,9 +73,10 @@ def judged(attack: str, written: str = "") -> set[str]:
         try:
             full = configuration.checked(config, SCHEMA, files=False)
         except SettingError as fault:
-            refused = {slot for slot in taken if is_named(slot, str(fault))}
-            assert refused, str(fault)
-            taken = [slot for slot in taken if slot not in refused]
+            kept = [slot for slot in taken if not is_named(slot, str(fault))]
+            if len(kept) == len(taken):
+                raise  # a fault that names none of them
+            taken = kept
         else:
             assert [slot.key for slot in taken if value_of(full, slot) not in as_is(attack)] == []
             return {slot.name for slot in taken}

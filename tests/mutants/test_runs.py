@@ -48,7 +48,7 @@ def root(tmp_path: Path) -> Path:
         "workflow/lungaug/tiny/user.py": "from lungaug.tiny.count import larger\n",
         "workflow/lungaug/tiny/far.py": "import lungaug.tiny.user\n",
         "tests/tiny/test_count.py": TESTS,
-        "tests/test_all.py": "from lungaug.tiny import count\n\n\ndef test_it():\n    assert count\n",
+        "tests/test_all.py": "from lungaug.tiny import count\n\n\ndef test_it(): assert count\n",
         "tests/tiny/test_user.py": "from lungaug.tiny.user import larger\n",
         "pyproject.toml": "[tool.pytest.ini_options]\naddopts = '-q --import-mode=importlib'\n",
     }.items():

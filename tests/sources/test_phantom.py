@@ -128,6 +128,22 @@ def test_four_makes_store_differently(series: dict[str, Series]) -> None:
     assert len({d.file_meta.TransferSyntaxUID for d in first.values()}) == 2
 
 
+def test_images_lie_above_the_gantrys_centre(series: dict[str, Series]) -> None:
+    """By 25 mm: no coordinate of a scan is small by accident."""
+    found = {str(patient_id): slices[0][0] for patient_id, slices in series.items()}
+    by_centre = {
+        name: np.add(dataset.ImagePositionPatient[:2], centre_mm(dataset))
+        for name, dataset in found.items()
+    }
+    for place in by_centre.values():
+        assert place == pytest.approx([0, -25], abs=12)
+
+
+def centre_mm(dataset: pydicom.Dataset) -> list[float]:
+    """(x, y) of the middle of an image from its first pixel."""
+    return [n / 2 * float(dataset.PixelSpacing[0]) for n in (dataset.Columns, dataset.Rows)]
+
+
 def test_every_file_is_of_one_fixed_day(series: dict[str, Series]) -> None:
     """DICOM asks for dates and times, and those of the run would change the bytes."""
     for dataset in (d for slices in series.values() for d, _ in slices):

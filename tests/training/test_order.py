@@ -79,7 +79,7 @@ def test_batches_of_different_sizes_take_turns(order: str) -> None:
     """Not all of one size first: a network would forget it while it sees the other."""
     groups = ["8x8"] * 40 + ["9x9"] * 40
     batches = BatchOrder(groups, 4, order=order, classes=groups)  # type: ignore[arg-type]
-    sizes = [[groups[t.row] for t in batch][0] for batch in batches.batches(0, 40)]
+    sizes = [groups[batch[0].row] for batch in batches.batches(0, 40)]
     assert sizes[:20] != sorted(sizes[:20])
     assert sizes[:20] != sizes[20:]
     assert Counter(sizes[:20]) == {"8x8": 10, "9x9": 10}

@@ -5,6 +5,7 @@ The jobs are planned by Snakemake from tables written here; bash runs what it pr
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -171,7 +172,7 @@ def test_odd_values_are_in_the_commands(commands: dict[str, str]) -> None:
 def given(command: str, *options: str) -> list[Any]:
     """What a command gives as JSON."""
     words = shlex.split(command)
-    pairs = zip(words, words[1:], strict=False)
+    pairs = itertools.pairwise(words)
     return [json.loads(value) for option, value in pairs if option in options]
 
 
