@@ -3,8 +3,11 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := run
-.PHONY: run preview status adopt real test test-portable test-slow lint bench schema pictures lock clean
+.PHONY: run preview status adopt real test test-portable test-slow mutants lint bench schema pictures lock clean
 
+FOLDER ?= evaluation
+N ?= 40
+SEED ?= 0
 BIN := .venv/bin
 RUN := PATH="$$PWD/$(BIN):$$PATH"
 INSTALLED := .venv/.installed
@@ -46,6 +49,9 @@ test-portable: $(INSTALLED)  ## what is learned, as on a processor without AVX
 
 test-slow: $(INSTALLED)  ## whole runs of the workflow
 	$(RUN) OMP_NUM_THREADS=1 python -m pytest -n 3 --dist loadfile -m slow
+
+mutants: $(INSTALLED)  ## lines of FOLDER=evaluation broken at random: which do tests notice? (N=40 SEED=0)
+	$(RUN) PYTHONPATH=tests nice python -m mutants --folder $(FOLDER) --n $(N) --seed $(SEED)
 
 lint: $(INSTALLED)  ## style, types, rules, floors, schema
 	$(RUN)

@@ -77,6 +77,12 @@ def test_key_is_made_once_for_its_owner(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["key"]
 
 
+@pytest.mark.parametrize("folder", [".", "there", "a/b"])
+def test_a_key_is_made_in_a_folder_that_is_there_or_not(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "there").mkdir()
+    assert len(load_or_create_key(tmp_path / folder / "key")) == 32
+
+
 @pytest.mark.parametrize("text", ["", "abc", "zz" * 32, "ab" * 31])
 def test_what_is_no_key_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "key"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -255,3 +256,11 @@ def test_a_recipe_says_all_of_how_is_trained(name: str) -> None:
         "modern": {"epochs", "momentum"},
     }[name]
     assert known - told <= of_machine | unused
+
+
+@pytest.mark.parametrize("text", ["{fold}", 'a "{x}" \\', "{", '\\"{', "ü}"])
+def test_braces_of_texts_are_nothing_that_snakemake_fills(text: str) -> None:
+    written = configuration.canonical({"b": [text], "a": {text: 1}})
+    assert json.loads(written) == {"a": {text: 1}, "b": [text]}
+    assert not re.search(r"\{\w*\}", written)
+    assert written.count("{") == written.count("}") == 2

@@ -150,3 +150,36 @@ def test_a_share_is_taken_of_every_class() -> None:
     kept = part_of(classes, 0.1, seed=0)
     assert Counter(classes[p] for p in kept) == {"LR2": 3, "LR3": 1, "LR4A": 1}
     assert kept != part_of(classes, 0.1, seed=1)
+
+
+def test_a_newcomer_to_a_class_that_is_short_of_both_tests() -> None:
+    """They fill the test quota before that of validation, which chooses among trained models."""
+    before = {f"p{i}": "train" for i in range(10)}
+    classes = dict.fromkeys([*before, "new"], "LR2")
+    assert assign_roles(classes, before, QUOTAS, 0) == {"new": "test"}
+    tests = before | {f"p{i}": "test" for i in range(4)}
+    assert assign_roles(classes, tests, QUOTAS, 0) == {"new": "validation"}
+
+
+def test_parts_are_evened_over_the_patients_that_are_there() -> None:
+    """A class that is new fills the part where fewest of the others are."""
+    here = {"a": 0, "b": 1}
+    classes = {"a": "LR2", "b": "LR2", "new": "LR3"}
+    assert assign_parts(classes, here, 3, 0) == {"new": 2}
+    gone = {"gone0": 2, "gone1": 2}
+    assert assign_parts(classes, here | gone, 3, 0) == {"new": 2}
+    assert assign_parts({"new": "LR3"}, {"gone": 0}, 3, 0) == {"new": 0}
+
+
+def test_each_fold_validates_on_the_part_after_the_one_it_tests_on() -> None:
+    parts = {"a": 0, "b": 1, "c": 2, "d": 3}
+    assert list(roles_of_fold(parts, 0, 4).values()) == ["test", "validation", "train", "train"]
+    assert list(roles_of_fold(parts, 3, 4).values()) == ["validation", "train", "train", "test"]
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "kept"), [(0.07, 100, 7), (0.3, 4, 2), (0.5, 4, 2), (0.01, 5, 1), (1.0, 3, 3)]
+)
+def test_a_share_is_rounded_up_and_not_by_a_product(share: float, n: int, kept: int) -> None:
+    """0.07 * 100 is 7.000000000000001."""
+    assert len(part_of(cohort(LR2=n), share, seed=0)) == kept

@@ -44,6 +44,25 @@ def test_a_row_that_stands_is_not_replaced(tmp_path: Path) -> None:
     assert path.read_text() == before
 
 
+def test_a_row_that_stands_is_kept_among_new_ones(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    add(path, entry("p1", "test"))
+    add(path, entry("p1", "train"), entry("p2"), entry("p2", "test"))
+    with locked_ledger(path) as ledger:
+        places = {patient: one.place for patient, one in ledger.entries("fixed", 0).items()}
+    assert places == {"p1": "test", "p2": "train"}
+
+
+def test_a_file_without_news_is_not_written_again(tmp_path: Path) -> None:
+    """Version control and who else reads it see no change."""
+    path = tmp_path / "a.tsv"
+    add(path, entry("p1"))
+    before = path.stat()
+    add(path, entry("p1"))
+    after = path.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
 def test_modes_stand_side_by_side(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
     add(path, entry("p1"), entry("p1", "2", "cross_validation", 3))

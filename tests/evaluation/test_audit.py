@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from lungaug.evaluation.audit import (
     Evidence,
     Finding,
     audit,
+    check_fingerprint,
     check_pixels,
+    check_roles,
     check_split,
     check_table,
     expansion_places,
@@ -98,6 +101,18 @@ def test_fold_without_a_role_fails(fold: Fold) -> None:
     ]
 
 
+def test_row_listed_for_another_role_than_its_patients_fails(fold: Fold) -> None:
+    assert list(check_roles(fold.evidence())) == []
+    table = fold.table.copy()
+    row = table.index[table["patient"] == "p5"][0]
+    table.loc[row, "role"] = "train"
+    (found,) = check_roles(fold.evidence(table=table))
+    assert found.detail == "listed for train; p5 has test"
+    table.loc[row, ["patient", "role"]] = ["nobody", "test"]
+    (found,) = check_roles(fold.evidence(table=table))
+    assert found.detail == "listed for test; nobody has no role"
+
+
 def test_table_that_differs_from_the_file_fails(fold: Fold) -> None:
     table = fold.table.copy()
     table.loc[0, "host"] = "p1/s0/0000"
@@ -156,6 +171,43 @@ def test_slice_that_is_not_scored_is_compared_as_well(fold: Fold) -> None:
     place = one(fold, derived(fields, "mirror", {"step": 1}), hu, nodule)
     held_out = {"test": fold.places("test")[:1], "validation": fold.places("validation")}
     assert failures(fold.audit(place, held_out=held_out)) == {"pixels", "fingerprint"}
+
+
+class OneMatch:
+    """An index in which a slice shares so many blocks with whatever is looked for."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+
+    def matches(self, hashes: np.ndarray) -> Iterator[tuple[str, int]]:
+        yield "p5/s0/0000", self.n
+
+
+@pytest.mark.parametrize(("shared", "found"), [(2, 0), (3, 1), (4, 1)])
+def test_as_many_blocks_as_the_setting_says_are_a_copy(fold: Fold, shared: int, found: int) -> None:
+    place = fold.places("train")[0]
+    claim = claim_of(place, fold.files.fields(place))
+    indices: Any = {"test": OneMatch(shared)}
+    findings = list(check_fingerprint(claim, np.zeros(9, np.uint64), indices, 3))
+    assert len(findings) == found
+
+
+def test_a_part_of_a_scored_slice_is_found_however_few_blocks_others_keep(fold: Fold) -> None:
+    """Only the slices that are not scored are sampled."""
+    fields, hu, nodule = fold.cohort.slice("p0", 2)
+    _, held_out, _ = fold.cohort.slice("p5", 2)
+    mixed = []
+    for row, column in itertools.product((0, 8, 16, 24), repeat=2):
+        mixed.append(hu.copy())
+        place = np.s_[row : row + 8, column : column + 8]
+        mixed[-1][place] = held_out[place]
+    rows = [(derived(fields, "mirror", {"step": 1}), pixels, nodule) for pixels in mixed]
+    name = fold.files.name(fold.cohort.write_expansion("mirror", "b00", rows))
+    places = [place for place, _ in fold.files.places(name)]
+    settings = FingerprintSettings(sample=1)
+    findings = audit(fold.evidence(), places, mirror, settings, unscored=True)
+    subjects = {f.subject for f in findings if f.check == "fingerprint" and f.outcome == "failed"}
+    assert len(subjects) == len(rows)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from phantom_slices import phantom_slices
 
 def crops() -> list[tuple[str, Crop]]:
     return [
-        (patient, cut(hu, nodule, 1, (3.4, 3.4)))
+        (patient, cut(hu, nodule, 1, (2.8, 2.8)))
         for patient, hu, nodule in phantom_slices()
         if (nodule == 1).sum() >= 30
     ]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from lungaug.evaluation import published_layout
 from lungaug.evaluation.layout import NOT_TESTED, latex_blocks, markdown_blocks
 from lungaug.evaluation.published import read_published
 from lungaug.evaluation.published_layout import PublishedTable, published_tables
@@ -162,3 +163,19 @@ def test_a_file_without_tables_makes_none(tmp_path: Path) -> None:
     told = read_published(write_published(tmp_path, "unet\tnone\tdice\tpooled\t0.1\n", HEADER))
     scores = pd.DataFrame([score("none", "dice", "slices", 0.5)])
     assert published_tables(scores, COMPARISONS, told, 2, 0.95) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("–", "–", "–"),
+        ("–", "0.5", "– → 0.5"),
+        ("0.5", "–", "0.5 → –"),
+        ("0.5", "0.5", "0.5 → 0.5"),
+    ],
+)
+def test_only_what_is_missing_on_both_sides_is_said_once(
+    before: str, after: str, told: str
+) -> None:
+    """Two equal figures are a result: the augmentation changed nothing."""
+    assert published_layout._from_to(before, after) == told

@@ -51,6 +51,14 @@ def test_rates_by_hand() -> None:
     assert rows["reader", "ann", "b"]["auc"] == pytest.approx(1 / 2)
 
 
+def test_generators_have_their_rows_in_order() -> None:
+    """In a set their order would differ from run to run."""
+    names = ["vqvae", "gaussian", "flow", "dcgan", "copypaste", "dagan", "sdm"]
+    answers = reading([-1.0, 2.0] * len(names))
+    rows = score_rows([name for one in names for name in ("", one)], [answers], SETTINGS)
+    assert [row["generator"] for row in rows] == 2 * ["all", *sorted(names)]
+
+
 def test_clopper_pearson_is_the_exact_interval() -> None:
     for k, n in ((0, 8), (3, 8), (8, 8)):
         expected = stats.binomtest(k, n).proportion_ci(method="exact")

@@ -216,6 +216,15 @@ def test_a_stream_that_is_cut_off(tmp_path: Path, syntax: str) -> None:
         decode(path, -1)
 
 
+def test_colours_are_no_ct(tmp_path: Path) -> None:
+    """Three values a pixel: taken as one, they would be a picture of three times the width."""
+    path = write(tmp_path / "a" / "1", with_values(HU + 1024))
+    dataset = changed(read(path), SamplesPerPixel=3, PixelData=3 * read(path).PixelData)
+    write(path, dataset)
+    with pytest.raises(UnreadablePixels, match="more than one sample per pixel"):
+        decode(path, -1)
+
+
 def test_headers_of_streams(tmp_path: Path) -> None:
     found = {}
     for name in ("jpeg", "jpeg_ls", "jpeg_2000"):

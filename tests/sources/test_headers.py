@@ -141,6 +141,17 @@ def test_padding_of_either_sign_is_one_value(tmp_path: Path) -> None:
     assert look(write(tmp_path / "a" / "x.dcm", dataset)).headers[0].padding == (63536, 63540)
 
 
+@pytest.mark.parametrize("value", [0, 3071, 16384, 32767])
+def test_padding_above_tissue_stays_above(tmp_path: Path, value: int) -> None:
+    """Only the highest of the 16 bits is a sign."""
+    dataset = ct_dataset(stored=gradient().astype(np.int16))
+    dataset.add_new(0x00280120, "US", value)
+    assert look(write(tmp_path / "a" / "x.dcm", dataset)).headers[0].padding == (value, value)
+    dataset[0x00280120].value = 2**16 - 1 - value
+    padding = look(write(tmp_path / "a" / "x.dcm", dataset)).headers[0].padding
+    assert padding == (-1 - value, -1 - value)
+
+
 def test_file_without_preamble(tmp_path: Path) -> None:
     path = write(tmp_path / "a" / "x", ct_dataset())
     dataset = read(path)

@@ -171,6 +171,16 @@ class TestClusters:
         _, rows = labelled(marks, cluster_tolerance_mm=tolerance)
         assert [row.n_readers for row in rows] == readers
 
+    @pytest.mark.parametrize(("spacing", "mm"), [((0.5, 1.0), 3.0), ((1.0, 0.5), 1.5)])
+    def test_distances_are_in_mm(self, spacing, mm):
+        """Three columns apart and on another slice, so that only the distance can join them."""
+        marks = annotations([nodule(square(10, 20, 4))], [nodule(square(10, 23, 4, SLICES[1]))])
+        distance = np.hypot(2.5, mm)
+        for tolerance, readers in ((distance - 0.01, [1, 1]), (distance + 0.01, [2])):
+            settings = LidcSettings(cluster_tolerance_mm=tolerance)
+            _, rows = label_masks(marks, SHAPES, Z_MM, spacing, settings)
+            assert [row.n_readers for row in rows] == readers
+
     def test_slices_apart_are_apart(self):
         marks = annotations([nodule(square(10, 20, 4))], [nodule(square(10, 20, 4, SLICES[2]))])
         assert [row.n_readers for row in labelled(marks)[1]] == [1, 1]

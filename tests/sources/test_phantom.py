@@ -22,7 +22,7 @@ from lungaug.sources.phantom import writer
 from lungaug.sources.phantom.lesions import diameter_mm, largest_parts
 from lungaug.sources.phantom.patient import Patient, Slice, draw_patient, slices_of
 from lungaug.sources.phantom.placement import safe_band
-from lungaug.sources.phantom.scanners import outside_view
+from lungaug.sources.phantom.scanners import SCANNERS, Scanner, outside_view, scanned
 from lungaug.sources.phantom.settings import PhantomSettings, check
 from lungaug.sources.phantom.writer import write_cohort
 
@@ -128,6 +128,30 @@ def test_four_makes_store_differently(series: dict[str, Series]) -> None:
     assert len({d.file_meta.TransferSyntaxUID for d in first.values()}) == 2
 
 
+def test_images_lie_above_the_gantrys_centre(series: dict[str, Series]) -> None:
+    """By 25 mm: no coordinate of a scan is small by accident."""
+    found = {str(patient_id): slices[0][0] for patient_id, slices in series.items()}
+    by_centre = {
+        name: np.add(dataset.ImagePositionPatient[:2], centre_mm(dataset))
+        for name, dataset in found.items()
+    }
+    for place in by_centre.values():
+        assert place == pytest.approx([0, -25], abs=12)
+
+
+def centre_mm(dataset: pydicom.Dataset) -> list[float]:
+    """(x, y) of the middle of an image from its first pixel."""
+    return [n / 2 * float(dataset.PixelSpacing[0]) for n in (dataset.Columns, dataset.Rows)]
+
+
+def test_every_file_is_of_one_fixed_day(series: dict[str, Series]) -> None:
+    """DICOM asks for dates and times, and those of the run would change the bytes."""
+    for dataset in (d for slices in series.values() for d, _ in slices):
+        for name in ("Study", "Series", "Acquisition", "Content"):
+            assert dataset[f"{name}Date"].value == "20000101"
+            assert dataset[f"{name}Time"].value == "120000"
+
+
 def test_numbers_do_not_follow_the_positions(series: dict[str, Series]) -> None:
     orders = []
     for slices in series.values():
@@ -230,6 +254,20 @@ def test_granulomas_are_bright_and_not_in_the_masks() -> None:
             (slices[i].nodule[placed.box[1:]][placed.mask[i - planes.start]]).any() for i in planes
         )
     assert max(peaks) > 100
+
+
+@pytest.mark.parametrize("scanner", SCANNERS, ids=lambda scanner: scanner.model)
+def test_a_kernel_with_an_edge_overshoots_and_one_without_does_not(scanner: Scanner) -> None:
+    """Sharp kernels draw a seam along every border of a tissue."""
+    ideal = np.full((40, 40), -800, np.float32)
+    ideal[:, 20:] = 40
+    geometry = draw_patient(SETTINGS, "LR2", 0).geometry
+    no_lung, rng = np.zeros_like(ideal), np.random.default_rng(0)
+    hu = scanned(ideal, scanner, 0, 0, no_lung, geometry, SETTINGS.noise, rng=rng)[20, 5:35]
+    over, under = hu.max() - 40, -800 - hu.min()
+    assert (over > 3) == (under > 3) == (scanner.edge > 0)
+    assert over == pytest.approx(under, abs=0.1)
+    assert hu[[0, -1]] == pytest.approx([-800, 40], abs=0.1)
 
 
 def test_noise_changes_no_anatomy() -> None:

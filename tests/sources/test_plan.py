@@ -77,3 +77,17 @@ def test_where_files_lie(tmp_path: Path) -> None:
     assert locate(reference("a/1", True), root, masks) == masks / "a/1"
     with pytest.raises(FileFormatError, match="folder of masks"):
         locate(reference("a/1", True), root, None)
+
+
+def test_plans_of_another_scan_are_refused(tmp_path: Path) -> None:
+    """Rather than patients left out without a word, or read from files that changed."""
+    digests = {name: digest_of(plan(name).line()) for name in ("p1", "p2")}
+    with pytest.raises(FileFormatError, match=r"b01\.jsonl: no such file; run the scan again"):
+        list(read_plans(tmp_path, "b01", digests))
+    write_plans(tmp_path, {"b01": [plan("p1").line()]})
+    with pytest.raises(FileFormatError, match="the plan lacks patients"):
+        list(read_plans(tmp_path, "b01", digests))
+    with pytest.raises(FileFormatError, match="of different scans"):
+        list(read_plans(tmp_path, "b01", {"p1": digests["p2"]}))
+    with pytest.raises(FileFormatError, match="of different scans"):
+        list(read_plans(tmp_path, "b01", {}))

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lungaug.sources import series
+from lungaug.sources import geometry, series
 from lungaug.sources.dicom_header import Header
 from lungaug.sources.headers import update_index
 from lungaug.sources.image import Image
@@ -75,6 +76,60 @@ def test_duplicates_keep_the_first_number() -> None:
     found, rejected = series.order("P", "1.2", stack)
     assert [i.header.instance for i in found.images] == [1, 3]
     assert [(r.path, r.reason[:15]) for r in rejected] == [("b+0.00", "duplicate slice")]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "normal"),
+    [
+        (AXIAL, (0, 0, 1)),
+        ((0.0, 1.0, 0.0, 0.0, 0.0, 1.0), (1, 0, 0)),
+        ((0.0, 0.0, 1.0, 1.0, 0.0, 0.0), (0, 1, 0)),
+        ((0.6, 0.8, 0.0, -0.48, 0.36, 0.8), (0.64, -0.48, 0.6)),
+        (None, (0, 0, 1)),
+    ],
+)
+def test_normals(orientation: Any, normal: tuple[float, ...]) -> None:
+    """The third of a right-handed frame, as DICOM has it (PS3.3, C.7.6.2.1.1)."""
+    assert geometry.normal_of(orientation) == pytest.approx(normal)
+
+
+def test_directions_are_the_same_within_a_hundredth() -> None:
+    near, far = (0.999, 0.009, 0.0, *AXIAL[3:]), (0.9, 0.1, 0.0, *AXIAL[3:])
+    assert geometry.same_direction(AXIAL, near)
+    assert not geometry.same_direction(AXIAL, far)
+    # An unknown one is like another unknown one and like no known one.
+    assert geometry.same_direction(None, None)
+    assert not geometry.same_direction(None, AXIAL)
+    assert not geometry.same_direction(AXIAL, None)
+
+
+@pytest.mark.parametrize(("apart", "n"), [(0.0, 1), (0.009, 1), (0.011, 2), (0.5, 2)])
+def test_images_within_a_hundredth_of_a_millimetre_are_one_slice(apart: float, n: int) -> None:
+    found, rejected = series.order("P", "1.2", images([0, apart, 3, 6]))
+    assert found is not None
+    assert (len(found.images), len(rejected)) == (n + 2, 2 - n)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"instance": 9}, {"instance": None}),
+        ({"instance": 1}, {"instance": 2}),
+        ({"instance": None, "path": "a"}, {"instance": None, "path": "b"}),
+        ({"instance": 1, "path": "z"}, {"instance": 2, "path": "a"}),
+        ({"instance": 1, "frame": 1}, {"instance": 1, "frame": 2}),
+    ],
+)
+def test_of_duplicates_the_first_acquired_stays(
+    first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    """By number, where an image without one comes last; then by path; then by frame."""
+    for pair in ([first, second], [second, first]):
+        stack = [*(image(0, **values) for values in pair), image(3, instance=20)]
+        kept = ordered(stack).images[0]
+        assert kept.header.instance == first["instance"]
+        assert kept.path.startswith(first.get("path", "f"))
+        assert kept.header.frame == first.get("frame", -1)
 
 
 def test_odd_size_and_orientation_are_volumes_of_their_own() -> None:

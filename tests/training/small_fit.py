@@ -31,6 +31,7 @@ EVERYTHING: dict[str, Any] = {
 }
 KILLED = replace(TRAINING, steps=200, learning_rate=0.1, validate_every=10, **EVERYTHING)
 SHARED = replace(TRAINING, steps=8, validate_every=4, devices=2)
+TEN = replace(TRAINING, steps=10, validate_every=4)
 # A checkpoint a step, so that a kill often falls into one.
 EVERY_STEP = RunningSettings(checkpoint_every=1)
 
@@ -112,6 +113,13 @@ def fit_small(
         name="test",
         **options,
     )
+
+
+def assert_same_fit(one: Fit, other: Fit) -> None:
+    assert one.step == other.step
+    assert one.history == other.history
+    for name, value in one.module.state_dict().items():
+        assert torch.equal(value, other.module.state_dict()[name]), name
 
 
 def main(what: str, folder: Path, cohort: Cohort) -> None:

@@ -23,6 +23,16 @@ def test_cuda_where_there_is_none() -> None:
     assert make_fabric("auto").device.type == "cpu"
 
 
+def test_the_cpu_where_there_are_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does their number bound the processes."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert make_fabric("cpu").device.type == "cpu"
+    for device in ("auto", "cuda"):
+        with pytest.raises(SettingError, match="got 3; accepted: at most 2, the GPUs here"):
+            make_fabric(device, devices=3)
+
+
 def test_an_unknown_device() -> None:
     with pytest.raises(SettingError, match="'tpu'; accepted: auto, cpu, cuda"):
         make_fabric("tpu")

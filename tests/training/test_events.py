@@ -37,6 +37,13 @@ def test_curves_hold_the_history_and_the_speed(tmp_path: Path) -> None:
     assert found["learning_rate"][0][1] == pytest.approx(1e-3)
 
 
+def test_curves_can_be_watched_while_it_trains(tmp_path: Path) -> None:
+    events = Events(tmp_path, 0)
+    events.write(row(4, 1.0), 100.0)
+    assert curves(tmp_path)["loss/train"] == [(4, 1.0)]
+    events.close()
+
+
 def test_steps_that_are_done_again_are_there_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

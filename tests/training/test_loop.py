@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,46 +14,13 @@ from torch import Tensor
 
 from lungaug.cohort import read_table
 from lungaug.training import loop
-from lungaug.training.checkpoint import Checkpoint, seed_generators
+from lungaug.training.checkpoint import seed_generators
 from lungaug.training.data import Batch
-from lungaug.training.devices import make_fabric, reproducible
 from lungaug.training.history import write_history
-from lungaug.training.loop import Fit, TrainingError
+from lungaug.training.loop import Fit
 from lungaug.training.optimisation import learning_rate
-from lungaug.training.order import BatchOrder
-from lungaug.training.settings import RunningSettings, TrainingSettings
-from tiny_training import TRAINING, Cohort, write_cohort
-from training.small_fit import EVERY_STEP, EVERYTHING, Small, fit_small
-
-TEN = replace(TRAINING, steps=10, validate_every=4)
-EVERY_THIRD = RunningSettings(checkpoint_every=3)
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return write_cohort(tmp_path_factory.mktemp("cohort"))
-
-
-@pytest.fixture
-def train(cohort: Cohort, tmp_path: Path) -> Iterator[Callable[..., Fit]]:
-    fabric = make_fabric("cpu")
-
-    fabrics = {"32-true": fabric, "bf16-mixed": make_fabric("cpu", precision="bf16-mixed")}
-
-    def run(
-        settings: TrainingSettings = TEN,
-        validate: bool = True,
-        identity: str = "same",
-        running: RunningSettings = EVERY_THIRD,
-        **options: Any,
-    ) -> Fit:
-        checkpoint = Checkpoint(tmp_path / "checkpoint.pt", identity)
-        fabric = fabrics[settings.precision]
-        options |= {"validate": validate, "running": running}
-        return fit_small(cohort, settings, checkpoint, fabric, **options)
-
-    with reproducible(1, fabric):
-        yield run
+from lungaug.training.settings import RunningSettings
+from training.small_fit import EVERY_STEP, EVERYTHING, TEN, Small, assert_same_fit
 
 
 def die_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,13 +33,6 @@ def die_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
         learn(self, batch)
 
     monkeypatch.setattr(loop._Loop, "learn", dying)
-
-
-def assert_same_fit(one: Fit, other: Fit) -> None:
-    assert one.step == other.step
-    assert one.history == other.history
-    for name, value in one.module.state_dict().items():
-        assert torch.equal(value, other.module.state_dict()[name]), name
 
 
 @pytest.mark.parametrize("how", [{}, {"optimiser": "sgd"}, EVERYTHING])
@@ -158,6 +118,42 @@ def test_what_is_validated_and_kept_is_the_average(train: Callable[..., Fit]) ->
     torch.testing.assert_close(judged[-1][name], average)
     buffer = "layers.1.running_mean"
     assert torch.equal(fitted.module.state_dict()[buffer], seen[-1][buffer])
+
+
+def test_the_best_weights_are_the_average_that_was_validated(train: Callable[..., Fit]) -> None:
+    """Not the raw weights of that step, nor the average of a later one."""
+    judged: list[Any] = []
+    raw: list[Any] = []
+    note = loop._Loop._validate
+
+    def seeing(self: Any) -> None:
+        raw.append(loop.weights_of(self.network))
+        note(self)
+
+    scores = [(0.5, 0.6), (0.5, 0.9), (0.5, 0.7)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop._Loop, "_validate", seeing)
+        fitted = train(replace(TEN, ema=0.9), judge=validate_as(scores, judged))
+    assert fitted.step == 8
+    weights = fitted.module.state_dict()
+    for name, value in weights.items():
+        assert torch.equal(value, judged[1][name]), name
+    assert not torch.equal(weights["layers.0.weight"], raw[1]["layers.0.weight"])
+
+
+def test_the_loss_of_a_row_is_the_mean_since_the_row_before(train: Callable[..., Fit]) -> None:
+    losses: list[float] = []
+    note = loop._Loop._note
+
+    def noting(self: Any, loss: Tensor) -> None:
+        losses.append(loss.item())
+        note(self, loss)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop._Loop, "_note", noting)
+        history = train().history
+    means = [sum(losses[a:b]) / (b - a) for a, b in ((0, 4), (4, 8), (8, 10))]
+    assert [row.train_loss for row in history] == pytest.approx(means, rel=1e-6)
 
 
 @pytest.mark.learning
@@ -284,76 +280,6 @@ def test_a_budget_of_epochs(train: Callable[..., Fit]) -> None:
     fitted = train(replace(TEN, budget="epochs", epochs=2))
     assert fitted.history[-1].step == 12
     assert fitted.history[-1].epoch == 2
-
-
-def spoil(patch: pytest.MonkeyPatch, step: int) -> None:
-    """The loss of that step, counted from 1, is no number."""
-    learn, loss = loop._Loop.learn, Small.loss
-    now = [0]
-
-    def counting(self: Any, batch: Batch) -> None:
-        now[0] = self.progress.step + 1
-        learn(self, batch)
-
-    def wrong(self: Small, batch: Batch) -> Tensor:
-        return loss(self, batch) * (math.nan if self.training and now[0] == step else 1)
-
-    patch.setattr(loop._Loop, "learn", counting)
-    patch.setattr(Small, "loss", wrong)
-
-
-def keys_of(cohort: Cohort, step: int) -> list[str]:
-    """Of the slices of a step, counted from 1."""
-    table = read_table(cohort.slices)
-    table = table[table["role"] == "train"].reset_index()
-    tickets = BatchOrder(table["group"].tolist(), TEN.batch_size).batch(step - 1)
-    return [table["key"][ticket.row] for ticket in tickets]
-
-
-@pytest.mark.parametrize("late", [False, True])
-def test_a_loss_that_is_no_number_stops_at_its_step_and_names_its_slices(
-    train: Callable[..., Fit],
-    cohort: Cohort,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    late: bool,
-) -> None:
-    settings = replace(TEN, validate_every=10)
-    whole = train(settings)
-    (tmp_path / "checkpoint.pt").unlink()
-    with pytest.MonkeyPatch.context() as patch:
-        spoil(patch, 5)
-        if late:
-            patch.setattr(loop._Loop, "_looks_at_once", False)  # as on a GPU
-        with pytest.raises(TrainingError) as caught:
-            train(settings)
-    assert f"at step 5, on the slices {', '.join(keys_of(cohort, 5))};" in str(caught.value)
-    assert "the next start goes on from it" in str(caught.value)
-    state = Checkpoint(tmp_path / "checkpoint.pt", "same").load()
-    assert state is not None
-    assert state["progress"]["step"] == 3
-    with caplog.at_level("INFO"):
-        assert_same_fit(whole, train(settings))
-    assert "test goes on after step 3" in caplog.text
-
-
-def test_no_checkpoint_holds_spoiled_weights(
-    train: Callable[..., Fit], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    learn = loop._Loop.learn
-
-    def spoiling(self: Any, batch: Batch) -> None:
-        learn(self, batch)
-        if self.progress.step == 6:
-            self.network.layers[0].weight.data[0] = math.inf
-
-    monkeypatch.setattr(loop._Loop, "learn", spoiling)
-    with pytest.raises(TrainingError, match="weights are no longer finite at step 6"):
-        train()
-    state = Checkpoint(tmp_path / "checkpoint.pt", "same").load()
-    assert state is not None
-    assert state["progress"]["step"] == 3
 
 
 def test_progress_is_logged(train: Callable[..., Fit], caplog: pytest.LogCaptureFixture) -> None:

@@ -72,3 +72,20 @@ def test_fixed_batches_have_every_slice_once(groups: list[str], batch_size: int)
     rows = [ticket.row for batch in batches for ticket in batch]
     assert sorted(rows) == list(range(len(groups)))
     assert all(len({groups[t.row] for t in batch}) == 1 for batch in batches)
+
+
+@pytest.mark.parametrize("order", ["shuffled", "balanced"])
+def test_batches_of_different_sizes_take_turns(order: str) -> None:
+    """Not all of one size first: a network would forget it while it sees the other."""
+    groups = ["8x8"] * 40 + ["9x9"] * 40
+    batches = BatchOrder(groups, 4, order=order, classes=groups)  # type: ignore[arg-type]
+    sizes = [groups[batch[0].row] for batch in batches.batches(0, 40)]
+    assert sizes[:20] != sorted(sizes[:20])
+    assert sizes[:20] != sizes[20:]
+    assert Counter(sizes[:20]) == {"8x8": 10, "9x9": 10}
+
+
+def test_table_order_keeps_each_size_together() -> None:
+    groups = ["9x9", "8x8", "9x9", "8x8"]
+    batches = BatchOrder(groups, 1, order="table").batches(0, 4)
+    assert [t.row for batch in batches for t in batch] == [1, 3, 0, 2]

@@ -87,6 +87,24 @@ def test_a_whole_run_writes_where_it_is_told_to_and_runs_nothing_else(copy: Copy
     assert "nothing will run" in status.stdout, status.stderr
 
 
+def test_a_network_of_an_odd_name_is_refused_by_that_name(copy: Copy) -> None:
+    before = {path.name for path in copy.root.iterdir()}
+    odd = configuration(copy)
+    odd["cohort"] = "networks"
+    odd["train_segmenter"]["network"] = {**NETWORK, "encoder": ODD, "weights": ODD}
+    odd["scan"] = {"include": [ODD], "mask_suffixes": [ODD], "rescale_types": [ODD]}
+    (copy.root / "odd.yaml").write_text(yaml.safe_dump(odd), encoding="utf-8")
+    networks = f"{ODD}/networks/networks.tsv"
+    refused = copy.snakemake(networks, configs=("odd.yaml",))
+    assert refused.status != 0
+    assert "encoder" in refused.output
+    assert ODD.split("'")[0] in refused.output
+    scanned = copy.snakemake(f"{ODD}/networks/cohort.tsv", configs=("odd.yaml",))
+    assert scanned.status != 0  # no folder is called like that
+    new = {path.name for path in copy.root.iterdir()} - before
+    assert new <= {ODD, "odd.yaml", *(f"{name} {ODD}" for name in ("private", "ledger"))}
+
+
 def test_a_second_source_under_the_cohorts_name_is_refused(copy: Copy) -> None:
     """After the whole run: its tables stay."""
     report = copy.root / ODD / "-Odd_1/report.html"

@@ -26,6 +26,7 @@ __all__ = [
     "SHARED",
     "all_arms",
     "arms",
+    "canonical",
     "checked",
     "fill_defaults",
     "load_schema",
@@ -38,6 +39,8 @@ SCHEMA = Path(__file__).resolve().parent.parent / "schemas" / "config.schema.yam
 SHARED = ("seed", "storage", "contrast")
 """Settings of several stages that the configuration holds once, at the top."""
 
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_ESCAPED = {ord(brace): f"\\u{ord(brace):04x}" for brace in "{}"}
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(:-(?P<default>[^}]*))?\}")
 
 
@@ -113,7 +116,17 @@ def stage_settings(
     shared = schema["properties"].get(stage, {}).get("x-shared", [])
     section.update({name: config[name] for name in shared})
     section.update(extra)
-    return json.dumps(section, sort_keys=True, separators=(",", ":"))
+    return canonical(section)
+
+
+def canonical(values: Any) -> str:
+    """Return values as JSON for ``params`` of a rule: equal values give equal text.
+
+    Snakemake fills ``{name}`` in such a text and finds no other braces there, so those inside
+    strings are escaped.
+    """
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return _STRING.sub(lambda found: found[0].translate(_ESCAPED), text)
 
 
 def needs_of_cohort(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:

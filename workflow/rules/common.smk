@@ -375,9 +375,10 @@ def training_gpus(section):
 
 
 def pretrained(section):
-    """The file of pretrained weights, where the setting is one."""
+    """The file of pretrained weights, where the setting is one and no name."""
     weights = section["network"]["weights"]
-    return [local(weights)] if weights and Path(weights).is_file() else []
+    is_here = paths.is_file(weights) and Path(weights).is_file()
+    return [local(weights)] if is_here else []
 
 
 def networks():

@@ -133,7 +133,7 @@ rule report:
         code=code("report"),
         settings=settings("report"),
         # Their model files hold these, for torch alone to read.
-        asked=json.dumps(
+        asked=configuration.canonical(
             {
                 f"train_generator {name}": json.loads(generator_settings(name))
                 for name in GENERATORS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from evaluation.realism.nodules import textured_crop
 from lungaug.evaluation.realism.features import (
@@ -29,6 +30,21 @@ def test_a_flat_square() -> None:
     assert found["solidity"] == 1
     assert found["diameter_px"] == pytest.approx(np.sqrt(400 / np.pi))
     assert found["edge"] == 950
+
+
+def test_moments_are_those_of_the_pixels_in_the_mask() -> None:
+    crop = textured_crop(2)
+    found, values = named(crop.hu, crop.mask), crop.hu[crop.mask].astype(float)
+    wanted = {
+        "mean": values.mean(),
+        "sd": values.std(),
+        "skewness": stats.skew(values),
+        "kurtosis": stats.kurtosis(values, fisher=False),
+        "p10": np.percentile(values, 10),
+        "median": np.median(values),
+        "p90": np.percentile(values, 90),
+    }
+    assert {name: found[name] for name in wanted} == pytest.approx(wanted)
 
 
 def test_stripes_differ_from_neighbour_to_neighbour() -> None:
