@@ -16,7 +16,7 @@ from phantom_slices import phantom_slices
 
 def crops() -> list[tuple[str, Crop]]:
     return [
-        (patient, cut(hu, nodule, 1, (2.8, 2.8)))
+        (patient, cut(hu, nodule, 1, (2.0, 2.0)))
         for patient, hu, nodule in phantom_slices()
         if (nodule == 1).sum() >= 30
     ]

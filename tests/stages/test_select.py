@@ -65,22 +65,6 @@ def test_slice_without_lungs_counts_only_with_a_nodule(tmp_path: Path) -> None:
     assert len(table[table["patient"] == "p5"]) == N_SLICES
 
 
-def test_a_slice_that_nobody_looked_at_is_never_healthy(tmp_path: Path) -> None:
-    """Whatever is chosen: a network would learn that a nodule there is none."""
-    cohort = SmallCohort(tmp_path)
-    ingest = tmp_path / "ingest/b00.h5"
-    with SliceWriter(cohort.preprocess[0], MADE_BY, parent=ingest) as writer:
-        for patient in ("p0", "p2", "p4"):
-            fields = fields_of(patient, "LR2")
-            fields["diameter_mm"][[0, 5]] = np.nan
-            writer.append(fields, lung=np.ones((N_SLICES, SIDE, SIDE), np.uint8))
-    for choice in (Choice("all"), Choice("nodule_and_healthy", healthy_per_patient=N_SLICES)):
-        table = run(cohort, train=choice, evaluate=choice)
-        assert sorted(table.loc[table["patient"] == "p0", "row"]) == [1, 2, 3, 4]
-        assert len(table[table["patient"] == "p4"]) == 4
-        assert len(table[table["patient"] == "p1"]) == N_SLICES
-
-
 @given(st.integers(0, 300), st.integers(0, 20), st.integers(0, 9))
 def test_spread_is_even(n: int, k: int, seed: int) -> None:
     chosen = spread(n, k, seed, "p1")

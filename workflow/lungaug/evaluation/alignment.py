@@ -59,10 +59,8 @@ class View:
         smooth = cv2.GaussianBlur(small, (0, 0), 1)
         body = _filled(_largest(smooth > _BODY_HU))
         lungs = body & (smooth < _BODY_HU)
-        whole = np.ones(small.shape, bool)
-        regions = (whole, body, lungs)
-        found = [_frame(region) for region in regions if np.count_nonzero(region) >= _LEAST_PX]
-        return cls(small, body, tuple(found) or (_frame(whole),))
+        found = [_frame(region) for region in (body, lungs) if region.sum() >= _LEAST_PX]
+        return cls(small, body, (_image_frame(small.shape), *found))
 
     def pictures(self) -> Image:
         """(F, 32 * 32): a small picture in each frame, of length 1, without its large shapes."""
@@ -186,6 +184,14 @@ def _filled(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _shrunk(region: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
     kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
     return cv2.erode(region.astype(np.uint8), kernel, borderValue=(0,)) > 0
+
+
+def _image_frame(shape: tuple[int, ...]) -> Matrix:
+    """As :func:`_frame` of the whole image, whose axes are known."""
+    height, width = shape
+    size = np.sqrt((height**2 + width**2) / 6)
+    centre = (width - 1) / 2, (height - 1) / 2
+    return np.array([[size, 0, centre[0]], [0, size, centre[1]], [0, 0, 1]])
 
 
 def _frame(region: NDArray[np.bool_]) -> Matrix:
