@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lungaug.cohort import SPLIT_COLUMNS, read_table, write_rows
-from lungaug.evaluation.audit_outcome import CHECKS
+from lungaug.evaluation.audit_outcome import CHECKS, COPIES
 from lungaug.evaluation.seen import (
     SEEN,
     SLICES,
@@ -22,7 +22,7 @@ COLUMNS = ("check", "subject", "outcome", "detail")
 
 def write_audit(path: Path, fold: str, seen: Mapping[str, str]) -> None:
     """Write an audit of a fold all of whose checks passed, and what it saw."""
-    checks = [(check, fold, "passed", "") for check in CHECKS]
+    checks = [(check, fold, "passed", "") for check in (*CHECKS, COPIES)]
     rows = [*checks, *((SEEN, subject, "passed", digest) for subject, digest in seen.items())]
     write_rows(path, COLUMNS, [dict(zip(COLUMNS, row, strict=True)) for row in rows])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from lungaug.store import (
     slice_key,
 )
 
+Change = Callable[[np.ndarray], np.ndarray]
 MADE_BY = Provenance("test", "{}", "0")
 SIDE = 32
 N_SLICES = 6
@@ -48,12 +49,21 @@ def fields_of(patient: str, lung_rads: str) -> np.ndarray:
 
 
 def write_ingest(
-    path: Path, classes: dict[str, str], pixels_of: dict[str, str] | None = None, side: int = SIDE
+    path: Path,
+    classes: dict[str, str],
+    pixels_of: dict[str, str] | None = None,
+    side: int = SIDE,
+    changed: dict[str, Change] | None = None,
 ) -> Path:
-    """An ingest file of these patients; ``pixels_of`` gives one patient the pixels of another."""
+    """An ingest file of these patients; ``pixels_of`` gives one patient the pixels of another.
+
+    ``changed`` alters each slice of a patient, (H, W) in HU.
+    """
     with SliceWriter(path, MADE_BY) as writer:
         for patient, lung_rads in sorted(classes.items()):
             hu, nodule = pixels((pixels_of or {}).get(patient, patient), side)
+            if patient in (changed or {}):
+                hu = np.stack([changed[patient](one) for one in hu])
             fields = fields_of(patient, lung_rads)
             if lung_rads == "LR1":
                 nodule[:], fields["diameter_mm"] = 0, 0
@@ -83,13 +93,19 @@ ROLES = {
 class SmallCohort:
     """Six patients in two batches: p0 to p3 train, p4 validates, p5 tests."""
 
-    def __init__(self, root: Path, pixels_of: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        pixels_of: dict[str, str] | None = None,
+        changed: dict[str, Change] | None = None,
+    ) -> None:
         self.root = root
         self.roles = dict(ROLES)
         self.preprocess = []
         for batch, names in (("b00", ("p0", "p2", "p4")), ("b01", ("p1", "p3", "p5"))):
             classes = {name: "LR2" for name in names}
-            ingest = write_ingest(root / f"ingest/{batch}.h5", classes, pixels_of)
+            path = root / f"ingest/{batch}.h5"
+            ingest = write_ingest(path, classes, pixels_of, changed=changed)
             self.preprocess.append(write_preprocess(root / f"preprocess/{batch}.h5", ingest))
         self.split = self.write_split("fixed", self.roles)
 

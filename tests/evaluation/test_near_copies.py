@@ -84,14 +84,17 @@ def test_a_changed_slice_of_another_patient_is_found(change: str) -> None:
     leaked = CHANGES[change](phantom_slices()[LEAKED][1])
     slices = listed(("thief", leaked))
     nearest = nearest_of_others(slices)
-    (found,) = copies(nearest, limit_of(nearest, NearCopySettings()))
-    assert {found.first, found.second} == {LEAKED, len(slices) - 1}
+    found = list(copies(nearest, limit_of(nearest, NearCopySettings())))
+    thief = len(slices) - 1
+    assert {found[0].first, found[0].second} == {LEAKED, thief}
+    # neighbouring slices of thick scans share noise
+    assert all(thief in (pair.first, pair.second) for pair in found)
 
 
 def test_slices_of_one_patient_are_not_compared() -> None:
     hu = phantom_slices()[LEAKED][1]
     slices = [Slice(str(i), "one", "train", lambda: hu) for i in range(3)]
-    assert nearest_of_others(slices) == []
+    assert nearest_of_others(slices) == [Nearest(i, -1, 0) for i in range(3)]
 
 
 def test_each_pair_is_reported_once_and_the_most_alike_first() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -171,15 +172,33 @@ def test_crops_of_a_held_out_patient_stop_the_arm(cohort: SmallCohort) -> None:
         arm_of(cohort, rows)
 
 
-@pytest.mark.parametrize("turn", [lambda hu: hu, lambda hu: np.rot90(hu[:, :, ::-1], 1, (1, 2))])
+def turned(image: np.ndarray, degrees: float) -> np.ndarray:
+    centre = (image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2
+    matrix = cv2.getRotationMatrix2D(centre, degrees, 1)
+    return cv2.warpAffine(image, matrix, image.shape[::-1], borderMode=cv2.BORDER_REFLECT_101)
+
+
+@pytest.mark.parametrize(
+    ("move", "add"),
+    [
+        (lambda image: image, 0),
+        (lambda image: image, 1),
+        (lambda image: np.rot90(image[:, ::-1]), 0),
+        (lambda image: turned(image, 13), 0),
+        (lambda image: turned(image[:, ::-1], -55), 25),
+        (lambda image: cv2.GaussianBlur(image, (0, 0), 0.7), 0),
+    ],
+    ids=["as it is", "HU + 1", "mirrored", "13 degrees", "mirrored, 55 degrees", "blur"],
+)
 def test_a_held_out_nodule_as_a_networks_own_stops_the_arm(
-    cohort: SmallCohort, turn: Callable[[np.ndarray], np.ndarray]
+    cohort: SmallCohort, move: Callable[[np.ndarray], np.ndarray], add: int
 ) -> None:
     real = crop_of(cohort, "p5/s0/0002")
+    hu, mask = (move(image[0].astype(np.float32)) for image in (real.hu, real.mask))
     own = replace(
         real,
-        hu=np.ascontiguousarray(turn(real.hu)),
-        mask=np.ascontiguousarray(turn(real.mask)),
+        hu=np.round(hu + add).astype(np.int16)[None],
+        mask=(mask > 0.5)[None],
         patient=np.array([""]),
         donor=np.array([""]),
         label=np.array([0]),

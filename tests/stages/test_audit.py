@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -37,6 +38,12 @@ def run(
         provenance=MADE_BY,
     )
     return output
+
+
+def blurred(hu: np.ndarray) -> np.ndarray:
+    """Every pixel another one: no fingerprint is left."""
+    soft = cv2.GaussianBlur(hu.astype(np.float32), (0, 0), 0.6)
+    return np.round(1.02 * np.roll(soft, 1, axis=1) + 15).astype(np.int16)
 
 
 def failed_checks(cohort: SmallCohort) -> set[str]:
@@ -120,7 +127,25 @@ def test_same_scan_under_two_pseudonyms_stops_the_run(tmp_path: Path) -> None:
     twins = SmallCohort(tmp_path, pixels_of={"p3": "p5"})
     with pytest.raises(LeakageError, match=r"shares .* blocks with the test slice p5"):
         run(twins, [])
-    assert failed_checks(twins) == {"fingerprint"}
+    assert failed_checks(twins) == {"fingerprint", "copies"}
+
+
+@pytest.mark.parametrize("role", ["test", "validation"])
+def test_a_held_out_scan_of_other_hu_and_place_stops_the_run(tmp_path: Path, role: str) -> None:
+    name = {"test": "p5", "validation": "p4"}[role]
+    stolen = SmallCohort(tmp_path, pixels_of={"p3": name}, changed={"p3": blurred})
+    with pytest.raises(LeakageError, match=rf"is the {role} slice {name}.*, changed"):
+        run(stolen, [])
+    assert failed_checks(stolen) == {"copies"}
+
+
+def test_one_person_under_two_names_in_training_is_noted(tmp_path: Path) -> None:
+    twins = SmallCohort(tmp_path, pixels_of={"p0": "p1"}, changed={"p0": blurred})
+    table = read_table(run(twins, []))
+    noted = table[table["outcome"] == "note"]
+    assert len(noted) >= 3  # of six, whose noise has no large shapes to be aligned by
+    assert noted["detail"].str.contains("is the train slice p1/s0/000., changed").all()
+    assert "copies" in set(table.loc[table["outcome"] == "passed", "check"])
 
 
 def test_expansions_of_another_folds_patients_do_not_matter(cohort: SmallCohort) -> None:

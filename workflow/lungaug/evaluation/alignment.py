@@ -39,7 +39,8 @@ class View:
 
     Attributes:
         hu: (H, W), HU within a window.
-        body: (H, W) bool, what lies inside the skin; lungs included.
+        body: (H, W) bool, what lies inside the skin, lungs included; all where
+            there is no body.
         frames: (3, 3) each, from units of a region's size around its centre, along its long axis,
             to pixels (x, y): of the image, then of the body and the lungs where there are any.
     """
@@ -60,7 +61,8 @@ class View:
         body = _filled(_largest(smooth > _BODY_HU))
         lungs = body & (smooth < _BODY_HU)
         found = [_frame(region) for region in (body, lungs) if region.sum() >= _LEAST_PX]
-        return cls(small, body, (_image_frame(small.shape), *found))
+        seen = body if body.any() else np.ones(small.shape, bool)
+        return cls(small, seen, (_image_frame(small.shape), *found))
 
     def pictures(self) -> Image:
         """(F, 32 * 32): a small picture in each frame, of length 1, without its large shapes."""

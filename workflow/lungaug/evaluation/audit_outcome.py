@@ -25,17 +25,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHECKS = ("split", "roles", "table", "lineage", "pixels", "fingerprint")
+COPIES = "copies"
+"""Check of a fold alone: slices of two patients that are changed copies of one."""
 PASSED = ("passed", "note")
 _SHOWN = 5
 
 
-def check_audit(audit: Path, fold: str, seen: Mapping[str, str]) -> None:
+def check_audit(
+    audit: Path, fold: str, seen: Mapping[str, str], checks: Sequence[str] = (*CHECKS, COPIES)
+) -> None:
     """Raise LeakageError unless every check of the audit passed on what is there now.
 
     Args:
         audit: ``audit.tsv`` of the fold, or that of an arm in it.
         fold: the fold that trains.
         seen: digests of what the training reads, by subject; see :mod:`lungaug.evaluation.seen`.
+        checks: that it must have made; as they are, those of a fold.
 
     Raises:
         LeakageError: a check failed or is missing, the audit is of another fold, or it saw
@@ -50,7 +55,7 @@ def check_audit(audit: Path, fold: str, seen: Mapping[str, str]) -> None:
             f"{first['subject']}: {first['outcome']} {first['detail']}"
         )
     made = set(rows.loc[rows["subject"] == fold, "check"])
-    missing = [check for check in CHECKS if check not in made]
+    missing = [check for check in checks if check not in made]
     if missing:
         raise LeakageError(
             f"{audit}: not a whole audit of fold '{fold}', which lacks the checks "
@@ -92,9 +97,9 @@ def check_audited(rows: pd.DataFrame, arm: Path, slices: Path, audits: Audits, r
     division = read_table(audits.split, SPLIT_COLUMNS)
     both = {SPLIT: split_digest(division, fold), SLICES: file_digest(slices)}
     check_audit(audits.fold, fold, both)
-    check_audit(audits.arm, fold, {**both, TABLE: file_digest(arm)})
+    check_audit(audits.arm, fold, {**both, TABLE: file_digest(arm)}, CHECKS)
     _refuse(audits.arm, list(record_differences(rows, root)))
-    check_audit(audits.arm, fold, slice_file_digests(rows["file"], root))
+    check_audit(audits.arm, fold, slice_file_digests(rows["file"], root), CHECKS)
 
 
 def _refuse(audit: Path, differences: Sequence[str]) -> None:

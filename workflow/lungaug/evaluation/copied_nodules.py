@@ -20,6 +20,7 @@ from lungaug.imaging.crop import Crop
 
 N_TURNS = 24  # every 15 degrees: near enough for the alignment
 _LEAST_PX = 30
+_NOT_AIR_HU = 20
 _REACH = 0.45  # of the side of a crop
 _AS_IT_IS = all_poses(1)[0]
 
@@ -73,11 +74,12 @@ def likeness(first: Crop, second: Crop, start: Matrix) -> float:
     moved = warped(soft[1], matrix, size, cv2.INTER_CUBIC)
     seen = warped(np.ones_like(soft[1]), matrix, size, cv2.INTER_NEAREST, 0) > 0
     other = warped(second.mask.astype(np.float32), matrix, size, cv2.INTER_NEAREST, 0) > 0
+    tissue = np.minimum(soft[0], moved) > LOW_HU + _NOT_AIR_HU  # all air beyond a slice is the same
     side = max(height, width)
     near = _grown(first.mask | other, side // 32)
     fine = [image - cv2.GaussianBlur(image, (0, 0), side / 16) for image in (soft[0], moved)]
     parts = (
-        (fine[0], fine[1], _middle(first.hu.shape) & ~_grown(~seen, 2) & ~near),
+        (fine[0], fine[1], _middle(first.hu.shape) & ~_grown(~seen, 2) & ~near & tissue),
         (soft[0], moved, first.mask & other),
     )
     found = [

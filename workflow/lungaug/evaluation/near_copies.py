@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lungaug.evaluation.alignment import MIRRORED, View, likeness, mirrored
 from lungaug.evaluation.audit import Evidence, Finding, failed
+from lungaug.evaluation.audit_outcome import COPIES
 from lungaug.settings import setting
 
 _AT_ONCE = 256  # slices that are looked up together
@@ -23,7 +24,6 @@ _VIEWS = 1000  # kept in memory: 100 kB each
 _SPREADS = 5.0
 _HIGHEST = 0.95
 _N_CANDIDATES = 2
-CHECK = "copies"
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,16 @@ def check_copies(evidence: Evidence, settings: NearCopySettings) -> Iterator[Fin
         )
         if first.role != second.role:
             leaks += 1
-            yield failed(CHECK, f"{first.role} slice {first.key}", detail)
+            yield failed(COPIES, f"{first.role} slice {first.key}", detail)
         else:
-            yield Finding(CHECK, f"{first.role} slice {first.key}", "note", detail)
+            yield Finding(COPIES, f"{first.role} slice {first.key}", "note", detail)
     if not leaks:
         most = max((pair.likeness for pair in nearest), default=0.0)
         detail = (
             f"{len(slices)} slices with those of other patients; highest likeness {most:.2f}, "
             f"copies from {limit:.2f} on"
         )
-        yield Finding(CHECK, evidence.fold, "passed", detail)
+        yield Finding(COPIES, evidence.fold, "passed", detail)
 
 
 def _slices(evidence: Evidence) -> list[Slice]:
@@ -103,7 +103,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Nearest:
-    """Two slices of different patients, by position, and how alike they are."""
+    """Positions of two slices of different patients, and their likeness; -1 and 0 for nobody."""
 
     first: int
     second: int
@@ -145,8 +145,7 @@ def nearest_of_others(slices: Sequence[Slice]) -> list[Nearest]:
             value = likeness(own, other, start)
             if value > nearest.likeness:
                 nearest = Nearest(first, one.position, value)
-        if nearest.second >= 0:
-            out.append(nearest)
+        out.append(nearest)
     return out
 
 
@@ -154,14 +153,14 @@ def limit_of(nearest: Sequence[Nearest], settings: NearCopySettings) -> float:
     """Return the likeness from which two slices are one.
 
     That of the settings, or more where most slices of the cohort have a neighbour that is more
-    alike: five robust standard deviations above the median, at most 0.95, so that many copies do
-    not hide themselves.
+    alike: five standard deviations above the median, at most 0.95. The deviation is that of the
+    lower half, so that many copies do not hide themselves.
     """
     values = np.array([one.likeness for one in nearest])
     if not len(values):
         return settings.likeness
-    median = float(np.median(values))
-    spread = 1.4826 * float(np.median(np.abs(values - median)))
+    quartile, median = np.quantile(values, [0.25, 0.5])
+    spread = 1.4826 * (median - quartile)  # of the lower half: copies are in the upper
     return float(np.clip(median + _SPREADS * spread, settings.likeness, _HIGHEST))
 
 
