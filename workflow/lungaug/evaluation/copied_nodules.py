@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lungaug.evaluation.alignment import Image, Matrix, aligned, warped
-from lungaug.evaluation.realism.features import HIGH_HU, LOW_HU
 from lungaug.evaluation.realism.memorisation import all_poses, nearest_training, to_square
+from lungaug.evaluation.realism.window import HIGH_HU, LOW_HU
 from lungaug.imaging.crop import Crop
 
 N_TURNS = 24  # every 15 degrees: near enough for the alignment

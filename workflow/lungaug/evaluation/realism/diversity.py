@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from lungaug.evaluation.realism.features import HIGH_HU, LOW_HU
+from lungaug.evaluation.realism.window import HIGH_HU, LOW_HU
 
 Values = NDArray[np.float64]
 

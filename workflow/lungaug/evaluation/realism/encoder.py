@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lungaug.errors import InputError
-from lungaug.evaluation.realism.features import HIGH_HU, LOW_HU
+from lungaug.evaluation.realism.window import HIGH_HU, LOW_HU
 
 _BATCH = 32
 _INCEPTION_PX = 299

@@ -10,6 +10,7 @@ from scipy import ndimage
 from skimage.feature import graycomatrix, graycoprops
 from skimage.measure import regionprops
 
+from lungaug.evaluation.realism.window import HIGH_HU, LOW_HU
 from lungaug.imaging.crop import Crop
 
 Values = NDArray[np.float64]
@@ -19,7 +20,6 @@ SHAPE = ("diameter_px", "eccentricity", "solidity", "extent", "circularity")
 CO_OCCURRENCE = ("contrast", "dissimilarity", "homogeneity", "energy", "correlation", "roughness")
 FEATURES = (*FIRST_ORDER, *SHAPE, *CO_OCCURRENCE, "edge")
 
-LOW_HU, HIGH_HU = -1000, 400
 # 44 HU each: two to four times the noise of CT, so that texture is tissue and not scanner.
 GREY_LEVELS = 32
 _DIRECTIONS = tuple(np.pi / 4 * k for k in range(4))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lungaug.evaluation.realism.features import HIGH_HU, LOW_HU
+from lungaug.evaluation.realism.window import HIGH_HU, LOW_HU
 from lungaug.evaluation.statistics import MINIMUM_PATIENTS
 from lungaug.imaging.crop import Crop
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from lungaug.evaluation.realism.features import HIGH_HU, LOW_HU
 from lungaug.evaluation.realism.material import Nodule
+from lungaug.evaluation.realism.window import HIGH_HU, LOW_HU
 from lungaug.evaluation.statistics import MINIMUM_PATIENTS, Interval
 
 Values = NDArray[np.float64]
