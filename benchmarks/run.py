@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from benchmarks import images, insertion, loader, memory, sampling, scale, startup, storage
+from benchmarks import audit, images, insertion, loader, memory, sampling, scale, startup, storage
 from benchmarks.harness import Row, machine, table
 from benchmarks.slices import Material, material
 
@@ -50,6 +50,7 @@ PARTS: dict[str, Callable[[Material], Iterable[Row]]] = {
     "startup": lambda on: startup.startup(repeats=5),
     "memory": lambda on: memory.peaks(),
     "scale": lambda on: scale.scale(),
+    "audit": lambda on: audit.audit(),
 }
 
 

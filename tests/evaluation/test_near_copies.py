@@ -107,8 +107,8 @@ def test_the_limit_rises_where_all_patients_are_alike_and_never_beyond_a_copy() 
         return limit_of([Nearest(0, 1, value) for value in values], NearCopySettings())
 
     assert limit() == limit(0.1, 0.1, 0.2) == 0.45
-    # median 0.5, median deviation 0.02: 0.5 + 5 x 1.4826 x 0.02
-    assert limit(0.46, 0.48, 0.5, 0.52, 0.54) == pytest.approx(0.64826)
+    # median 0.5, median deviation 0.02: 0.5 + 7 x 1.4826 x 0.02
+    assert limit(0.46, 0.48, 0.5, 0.52, 0.54) == pytest.approx(0.707564)
     assert limit(0.2, 0.99, 1.0, 1.0, 1.0) == 0.95
 
 

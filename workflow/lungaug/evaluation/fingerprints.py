@@ -25,6 +25,8 @@ from lungaug.settings import setting
 # Below 2^26 times 31^2 (ranks) times 31^2 (pixels) = 2^46, sums are exact in float64, whatever the
 # order in which a linear-algebra library adds them.
 _MOST_WEIGHT = 2**26
+_SMALL_PX = 256
+_SPARSE = 3  # halves of a block's side, in which large slices have one anchor
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 
 Hashes = NDArray[np.uint64]
@@ -71,7 +73,9 @@ class BlockHasher:
         if min(hu.shape) < side:
             return np.empty(0, np.uint64)
         half = side // 2
-        highest = cv2.dilate(hu, np.ones((side, side), np.uint8)) == hu
+        # What is highest within more pixels is so within fewer: parts of large slices are found.
+        around = side if max(hu.shape) <= _SMALL_PX else _SPARSE * side // 2 + 1
+        highest = cv2.dilate(hu, np.ones((around, around), np.uint8)) == hu
         inner = highest[half : hu.shape[0] - half, half : hu.shape[1] - half]
         rows, columns = np.nonzero(inner & self._is_rough(hu))
         blocks = np.lib.stride_tricks.sliding_window_view(hu, (side, side))[rows, columns]
@@ -84,12 +88,12 @@ class BlockHasher:
     def _is_rough(self, hu: NDArray[np.int16]) -> NDArray[np.bool_]:
         """(H - side + 1, W - side + 1) whether the block that begins at a pixel is rough."""
         side = self._settings.block_px
-        wide = hu.astype(np.int32)
-        ends = np.zeros((2, *hu.shape), np.float32)
-        across, down = np.diff(wide, axis=1), np.diff(wide, axis=0)
-        ends[0, :, 1:-1] = across[:, :-1] * across[:, 1:] < 0
-        ends[1, 1:-1] = down[:-1] * down[1:] < 0
-        sums = sum(cv2.boxFilter(e, -1, (side, side), normalize=False) for e in ends)
+        ends = np.zeros(hu.shape, np.uint8)
+        for image, out in ((hu, ends), (hu.T, ends.T)):
+            before, middle, after = image[:, :-2], image[:, 1:-1], image[:, 2:]
+            out[:, 1:-1] += middle > np.maximum(before, after)
+            out[:, 1:-1] += middle < np.minimum(before, after)
+        sums = cv2.boxFilter(ends, cv2.CV_32F, (side, side), normalize=False)
         half = side // 2
         inner = sums[half : hu.shape[0] - half, half : hu.shape[1] - half]
         return np.asarray(inner >= self._settings.roughness * 2 * side**2)
@@ -99,8 +103,8 @@ def _ranks(values: NDArray[np.int16]) -> NDArray[np.float64]:
     """(N, K) ranks of each row's values, from 0; equal values share one."""
     order = np.argsort(values, axis=1, kind="stable")
     ordered = np.take_along_axis(values, order, axis=1)
-    steps = np.zeros(values.shape, np.float64)
-    steps[:, 1:] = np.cumsum(ordered[:, 1:] != ordered[:, :-1], axis=1)
+    steps = np.zeros(values.shape, np.int16)
+    np.cumsum(ordered[:, 1:] != ordered[:, :-1], axis=1, dtype=np.int16, out=steps[:, 1:])
     out = np.empty(values.shape, np.float64)
     np.put_along_axis(out, order, steps, axis=1)
     return out

@@ -21,7 +21,7 @@ from lungaug.settings import setting
 
 _AT_ONCE = 256  # slices that are looked up together
 _VIEWS = 1000  # kept in memory: 100 kB each
-_SPREADS = 5.0
+_SPREADS = 7.0
 _HIGHEST = 0.95
 _N_CANDIDATES = 2
 
@@ -111,7 +111,7 @@ class Nearest:
 
 
 @dataclass(frozen=True)
-class _Candidate:
+class Candidate:
     """A slice that looks like another: where, in which frame and pose, and how much."""
 
     position: int
@@ -121,7 +121,7 @@ class _Candidate:
 
 
 def nearest_of_others(slices: Sequence[Slice]) -> list[Nearest]:
-    """For each slice, the most similar slice of another patient.
+    """Return for each slice the most similar slice of another patient.
 
     Memory is 12 kB a slice; the time grows with the number of slices, and the search for candidates
     with its square (11,000 slices: see benchmarks/RESULTS.md).
@@ -133,9 +133,8 @@ def nearest_of_others(slices: Sequence[Slice]) -> list[Nearest]:
 
     pictures = [view(position).pictures() for position in range(len(slices))]
     patients = np.unique([one.patient for one in slices], return_inverse=True)[1]
-    candidates = _candidates(pictures, patients)
     out = []
-    for first, found in enumerate(candidates):
+    for first, found in enumerate(candidates(pictures, patients)):
         own = view(first)
         inverse = [np.linalg.inv(frame) for frame in own.frames]
         nearest = Nearest(first, -1, 0.0)
@@ -153,7 +152,7 @@ def limit_of(nearest: Sequence[Nearest], settings: NearCopySettings) -> float:
     """Return the likeness from which two slices are one.
 
     That of the settings, or more where most slices of the cohort have a neighbour that is more
-    alike: five standard deviations above the median, at most 0.95. The deviation is that of the
+    alike: seven standard deviations above the median, at most 0.95. The deviation is that of the
     lower half, so that many copies do not hide themselves.
     """
     values = np.array([one.likeness for one in nearest])
@@ -164,11 +163,16 @@ def limit_of(nearest: Sequence[Nearest], settings: NearCopySettings) -> float:
     return float(np.clip(median + _SPREADS * spread, settings.likeness, _HIGHEST))
 
 
-def _candidates(
+def candidates(
     pictures: Sequence[NDArray[np.float32]], patients: NDArray[np.intp]
-) -> list[list[_Candidate]]:
-    """For each slice, those of other patients whose small pictures are most like its own."""
-    found: list[list[_Candidate]] = [[] for _ in pictures]
+) -> list[list[Candidate]]:
+    """Return for each slice those of other patients whose small pictures are most like its own.
+
+    Args:
+        pictures: (F, 32 * 32) of each slice, of length 1.
+        patients: (N,) number of each slice's patient.
+    """
+    found: list[list[Candidate]] = [[] for _ in pictures]
     for frame in range(max((len(own) for own in pictures), default=0)):
         having = np.array([i for i, own in enumerate(pictures) if len(own) > frame])
         known = np.stack([pictures[i][frame] for i in having])
@@ -182,7 +186,7 @@ def _candidates(
 
 
 def _keep_best(
-    found: list[list[_Candidate]],
+    found: list[list[Candidate]],
     rows: NDArray[np.intp],
     having: NDArray[np.intp],
     alike: NDArray[np.float32],
@@ -195,10 +199,10 @@ def _keep_best(
             if best[at, column] > -1:
                 pose = int(alike[:, at, column].argmax())
                 value = float(best[at, column])
-                found[row].append(_Candidate(int(having[at]), frame, pose, value))
+                found[row].append(Candidate(int(having[at]), frame, pose, value))
 
 
-def _best(found: list[_Candidate]) -> list[_Candidate]:
+def _best(found: list[Candidate]) -> list[Candidate]:
     return sorted(found, key=lambda one: -one.correlation)[:_N_CANDIDATES]
 
 
