@@ -75,7 +75,9 @@ def honest() -> list[Nearest]:
 
 def test_patients_that_look_alike_are_no_copies(honest: list[Nearest]) -> None:
     assert len(honest) == len(phantom_slices())
-    assert not list(copies(honest, limit_of(honest, NearCopySettings())))
+    limit = limit_of(honest, NearCopySettings())
+    assert limit is not None
+    assert not list(copies(honest, limit))
     assert max(pair.likeness for pair in honest) < 0.45
 
 
@@ -84,7 +86,9 @@ def test_a_changed_slice_of_another_patient_is_found(change: str) -> None:
     leaked = CHANGES[change](phantom_slices()[LEAKED][1])
     slices = listed(("thief", leaked))
     nearest = nearest_of_others(slices)
-    found = list(copies(nearest, limit_of(nearest, NearCopySettings())))
+    limit = limit_of(nearest, NearCopySettings())
+    assert limit is not None
+    found = list(copies(nearest, limit))
     thief = len(slices) - 1
     assert {found[0].first, found[0].second} == {LEAKED, thief}
     # neighbouring slices of thick scans share noise
@@ -94,7 +98,7 @@ def test_a_changed_slice_of_another_patient_is_found(change: str) -> None:
 def test_slices_of_one_patient_are_not_compared() -> None:
     hu = phantom_slices()[LEAKED][1]
     slices = [Slice(str(i), "one", "train", lambda: hu) for i in range(3)]
-    assert nearest_of_others(slices) == [Nearest(i, -1, 0) for i in range(3)]
+    assert nearest_of_others(slices) == [Nearest(i, -1, 0.0) for i in range(3)]
 
 
 def test_each_pair_is_reported_once_and_the_most_alike_first() -> None:
@@ -103,13 +107,47 @@ def test_each_pair_is_reported_once_and_the_most_alike_first() -> None:
 
 
 def test_the_limit_rises_where_all_patients_are_alike_and_never_beyond_a_copy() -> None:
-    def limit(*values: float) -> float:
-        return limit_of([Nearest(0, 1, value) for value in values], NearCopySettings())
+    def limit(*values: float) -> float | None:
+        pairs = [Nearest(0, 1, 0.99, value) for value in values]
+        return limit_of(pairs, NearCopySettings())
 
     assert limit() == limit(0.1, 0.1, 0.2) == 0.45
     # median 0.5, median deviation 0.02: 0.5 + 7 x 1.4826 x 0.02
     assert limit(0.46, 0.48, 0.5, 0.52, 0.54) == pytest.approx(0.707564)
-    assert limit(0.2, 0.99, 1.0, 1.0, 1.0) == 0.95
+    assert limit(0.1, 0.3, 0.7, 0.75, 0.79) == 0.95
+    # the ninth decile lies at 0.6 of the way from the last but one to the last
+    assert limit(0.1, 0.2, 0.3, 0.5, 0.99) == 0.95
+    assert limit(0.1, 0.2, 0.3, 0.5, 1.01) is None
+
+
+def test_a_cohort_of_twins_does_not_pass_as_one_of_alike_patients() -> None:
+    """Every slice has a changed copy: the third patient says how alike they are by chance."""
+    twins = [(f"{patient} again", moved(hu, 3)) for patient, hu, _ in phantom_slices()]
+    nearest = nearest_of_others(listed(*twins))
+    limit = limit_of(nearest, NearCopySettings())
+    assert limit is not None
+    assert len(list(copies(nearest, limit))) >= len(twins)
+
+
+@pytest.mark.parametrize("noise_hu", [0.0, 2.0])
+def test_pictures_without_noise_or_vessels_cannot_be_told_apart(noise_hu: float) -> None:
+    """Bodies of ellipses are one picture once they are aligned: that is no leak."""
+    rng = np.random.default_rng(SEED)
+    rows, columns = np.mgrid[-40:40, -50:50] / 40.0
+    slices = []
+    for patient in range(6):
+        width, height = rng.uniform(0.85, 1.1, 2)
+        for index in range(3):
+            hu = np.full(rows.shape, -1000.0)
+            hu[(columns / width) ** 2 + (rows / height) ** 2 < 0.8] = 40
+            for side in (-0.45, 0.45):
+                lung = ((columns / width - side) / 0.28) ** 2 + (rows / height / 0.5) ** 2
+                hu[lung < 1 + index / 10] = -850
+            drawn = np.round(hu + rng.normal(0, noise_hu, hu.shape)).astype(np.int16)
+            slices.append(Slice(f"{index}", f"{patient}", "train", lambda hu=drawn: hu))
+    nearest = nearest_of_others(slices)
+    limit = limit_of(nearest, NearCopySettings())
+    assert limit is None or not list(copies(nearest, limit))
 
 
 def test_mirrored_pictures_are_those_of_the_mirrored_slice() -> None:

@@ -1,8 +1,9 @@
 """Slices of two patients that are changed copies of one slice: shifted, turned, of other HU.
 
 Fingerprints find copies whose pixels kept their order; this finds those whose every pixel changed.
-Each slice is compared with the two slices of other patients that look most like it in one pose (see
-:mod:`lungaug.evaluation.alignment`).
+Each slice is compared with one slice of each of the three patients that look most like it in one
+pose (see :mod:`lungaug.evaluation.alignment`). How alike patients of a cohort are by chance is read
+off the patient that is second to the nearest: a copy has one original.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _AT_ONCE = 256  # slices that are looked up together
 _VIEWS = 1000  # kept in memory: 100 kB each
 _SPREADS = 7.0
 _HIGHEST = 0.95
-_N_CANDIDATES = 2
+_TOO_ALIKE = 0.8
+_N_PATIENTS = 3
+_LOOKED_AT = 16  # slices among which those of different patients are taken
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,16 @@ def check_copies(evidence: Evidence, settings: NearCopySettings) -> Iterator[Fin
     Yields:
         A failure for every pair of slices that are one and whose patients have different roles, a
         note where they have the same role, since two patients may be one person then, and a line
-        that says what was compared and from which likeness a pair counts.
+        that says what was compared and from which likeness a pair counts. A note alone where the
+        patients cannot be told apart, as pictures without noise or vessels.
     """
     slices = _slices(evidence)
     nearest = nearest_of_others(slices)
     limit = limit_of(nearest, settings)
+    if limit is None:
+        detail = f"{len(slices)} slices are too alike, and were compared by fingerprints only"
+        yield Finding(COPIES, evidence.fold, "note", detail)
+        return
     leaks = 0
     for pair in copies(nearest, limit):
         first, second = slices[pair.first], slices[pair.second]
@@ -103,11 +111,18 @@ class Slice:
 
 @dataclass(frozen=True)
 class Nearest:
-    """Positions of two slices of different patients, and their likeness; -1 and 0 for nobody."""
+    """A slice and the most similar slice of another patient.
+
+    Attributes:
+        first, second: their positions; -1 for no second.
+        likeness: of the two.
+        by_chance: likeness of the first to the next patient after the second's.
+    """
 
     first: int
     second: int
     likeness: float
+    by_chance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -137,29 +152,29 @@ def nearest_of_others(slices: Sequence[Slice]) -> list[Nearest]:
     for first, found in enumerate(candidates(pictures, patients)):
         own = view(first)
         inverse = [np.linalg.inv(frame) for frame in own.frames]
-        nearest = Nearest(first, -1, 0.0)
+        alike = [(0.0, -1)]
         for one in found:
             other = view(one.position)
             start = other.frames[one.frame] @ MIRRORED[one.pose] @ inverse[one.frame]
-            value = likeness(own, other, start)
-            if value > nearest.likeness:
-                nearest = Nearest(first, one.position, value)
-        out.append(nearest)
+            alike.append((likeness(own, other, start), one.position))
+        best, *rest = sorted(alike, reverse=True)
+        out.append(Nearest(first, best[1], best[0], rest[0][0] if rest else 0.0))
     return out
 
 
-def limit_of(nearest: Sequence[Nearest], settings: NearCopySettings) -> float:
-    """Return the likeness from which two slices are one.
+def limit_of(nearest: Sequence[Nearest], settings: NearCopySettings) -> float | None:
+    """Return the likeness from which two slices are one, or None where patients are too alike.
 
-    That of the settings, or more where most slices of the cohort have a neighbour that is more
-    alike: seven standard deviations above the median, at most 0.95. The deviation is that of the
-    lower half, so that many copies do not hide themselves.
+    That of the settings, or more where patients are more alike by chance: seven standard deviations
+    above the median, at most 0.95. The deviation is that of the lower half.
     """
-    values = np.array([one.likeness for one in nearest])
+    values = np.array([one.by_chance for one in nearest])
     if not len(values):
         return settings.likeness
-    quartile, median = np.quantile(values, [0.25, 0.5])
-    spread = 1.4826 * (median - quartile)  # of the lower half: copies are in the upper
+    quartile, median, high = np.quantile(values, [0.25, 0.5, 0.9])
+    if high > _TOO_ALIKE:
+        return None
+    spread = 1.4826 * (median - quartile)
     return float(np.clip(median + _SPREADS * spread, settings.likeness, _HIGHEST))
 
 
@@ -182,7 +197,7 @@ def candidates(
             alike = posed @ known[start : start + _AT_ONCE].T
             alike[:, patients[having][:, None] == patients[rows]] = -1
             _keep_best(found, rows, having, alike, frame)
-    return [_best(own) for own in found]
+    return [_of_patients(own, patients) for own in found]
 
 
 def _keep_best(
@@ -195,15 +210,19 @@ def _keep_best(
     """Add the best of a block (4, N, B) of correlations to what was found."""
     best = alike.max(axis=0)
     for column, row in enumerate(rows.tolist()):
-        for at in np.argsort(-best[:, column], kind="stable")[:_N_CANDIDATES].tolist():
+        for at in np.argsort(-best[:, column], kind="stable")[:_LOOKED_AT].tolist():
             if best[at, column] > -1:
                 pose = int(alike[:, at, column].argmax())
                 value = float(best[at, column])
                 found[row].append(Candidate(int(having[at]), frame, pose, value))
 
 
-def _best(found: list[Candidate]) -> list[Candidate]:
-    return sorted(found, key=lambda one: -one.correlation)[:_N_CANDIDATES]
+def _of_patients(found: list[Candidate], patients: NDArray[np.intp]) -> list[Candidate]:
+    """The best candidate of each of the most similar patients."""
+    best: dict[int, Candidate] = {}
+    for one in sorted(found, key=lambda one: -one.correlation):
+        best.setdefault(int(patients[one.position]), one)
+    return list(best.values())[:_N_PATIENTS]
 
 
 def copies(nearest: Sequence[Nearest], limit: float) -> Iterator[Nearest]:
