@@ -12,9 +12,9 @@ from lungaug.sources.phantom.settings import PhantomSettings
 
 
 @functools.cache
-def phantom_slices() -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Patient, HU (112, 112) and nodules of five slices of each of eight patients."""
-    settings = from_mapping(PhantomSettings, {"slices": [5, 5]})
+def phantom_slices(side_px: int = 112) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Patient, HU (side, side) and nodules of five slices of each of eight patients."""
+    settings = from_mapping(PhantomSettings, {"slices": [5, 5], "image": [side_px, side_px]})
     return [
         (f"{lung_rads}-{number}", np.round(one.hu).astype(np.int16), one.nodule)
         for lung_rads in ("LR3", "LR4A")

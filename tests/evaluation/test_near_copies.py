@@ -14,7 +14,7 @@ from lungaug.evaluation.near_copies import (
     Nearest,
     Slice,
     copies,
-    limit_of,
+    limits_of,
     nearest_of_others,
 )
 from phantom_slices import phantom_slices
@@ -68,27 +68,47 @@ def listed(*more: tuple[str, Hu]) -> list[Slice]:
     ]
 
 
-@pytest.fixture(scope="module")
-def honest() -> list[Nearest]:
-    return nearest_of_others(listed())
+def found_in(slices: list[Slice]) -> list[Nearest]:
+    """The pairs of one slice, with the settings' limit."""
+    nearest = nearest_of_others(slices)
+    limits = limits_of(nearest, NearCopySettings())
+    assert limits is not None
+    return [pair for pair, _ in copies(nearest, limits)]
 
 
-def test_patients_that_look_alike_are_no_copies(honest: list[Nearest]) -> None:
+def test_patients_that_look_alike_are_no_copies() -> None:
+    honest = nearest_of_others(listed())
     assert len(honest) == len(phantom_slices())
-    limit = limit_of(honest, NearCopySettings())
-    assert limit is not None
-    assert not list(copies(honest, limit))
     assert max(pair.likeness for pair in honest) < 0.45
+    assert not found_in(listed())
+
+
+@pytest.mark.parametrize("side_px", [72, 96])
+def test_few_patients_with_small_images_are_no_copies(side_px: int) -> None:
+    """Edges fill what is compared, and few patients do not show how alike they can be."""
+    drawn = phantom_slices(side_px)
+    names = sorted({patient for patient, _, _ in drawn})
+    most = 0.0
+    for few in zip(names, names[1:], names[2:], strict=False):
+        slices = [
+            Slice(str(i), patient, "train", lambda hu=hu: hu)
+            for i, (patient, hu, _) in enumerate(drawn)
+            if patient in few
+        ]
+        nearest = nearest_of_others(slices)
+        limits = limits_of(nearest, NearCopySettings())
+        assert limits is not None
+        assert not list(copies(nearest, limits))
+        most = max(most, *(pair.likeness for pair in nearest))
+    # the likeness that is too much at full size is reached here
+    assert most > {72: 0.45, 96: 0.3}[side_px]
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_slice_of_another_patient_is_found(change: str) -> None:
     leaked = CHANGES[change](phantom_slices()[LEAKED][1])
     slices = listed(("thief", leaked))
-    nearest = nearest_of_others(slices)
-    limit = limit_of(nearest, NearCopySettings())
-    assert limit is not None
-    found = list(copies(nearest, limit))
+    found = found_in(slices)
     thief = len(slices) - 1
     assert {found[0].first, found[0].second} == {LEAKED, thief}
     # neighbouring slices of thick scans share noise
@@ -98,35 +118,62 @@ def test_a_changed_slice_of_another_patient_is_found(change: str) -> None:
 def test_slices_of_one_patient_are_not_compared() -> None:
     hu = phantom_slices()[LEAKED][1]
     slices = [Slice(str(i), "one", "train", lambda: hu) for i in range(3)]
-    assert nearest_of_others(slices) == [Nearest(i, -1, 0.0) for i in range(3)]
+    assert nearest_of_others(slices) == [Nearest(i, -1, 0.0, side_px=112) for i in range(3)]
 
 
-def test_each_pair_is_reported_once_and_the_most_alike_first() -> None:
+def test_each_pair_is_reported_once_with_its_limit_and_the_most_alike_first() -> None:
     pairs = [Nearest(0, 2, 0.6), Nearest(1, 3, 0.9), Nearest(2, 0, 0.6), Nearest(4, 1, 0.44)]
-    assert list(copies(pairs, 0.45)) == [Nearest(1, 3, 0.9), Nearest(0, 2, 0.6)]
+    expected = [(Nearest(1, 3, 0.9), 0.8), (Nearest(0, 2, 0.6), 0.45)]
+    assert list(copies(pairs, [0.45, 0.8, 0.45, 0.45])) == expected
 
 
 def test_the_limit_rises_where_all_patients_are_alike_and_never_beyond_a_copy() -> None:
     def limit(*values: float) -> float | None:
         pairs = [Nearest(0, 1, 0.99, value) for value in values]
-        return limit_of(pairs, NearCopySettings())
+        limits = limits_of(pairs, NearCopySettings())
+        return None if limits is None else limits[0]
 
-    assert limit() == limit(0.1, 0.1, 0.2) == 0.45
+    assert limit(0.1, 0.1, 0.2) == pytest.approx(0.45)
     # median 0.5, median deviation 0.02: 0.5 + 7 x 1.4826 x 0.02
     assert limit(0.46, 0.48, 0.5, 0.52, 0.54) == pytest.approx(0.707564)
     assert limit(0.1, 0.3, 0.7, 0.75, 0.79) == 0.95
-    # the ninth decile lies at 0.6 of the way from the last but one to the last
-    assert limit(0.1, 0.2, 0.3, 0.5, 0.99) == 0.95
-    assert limit(0.1, 0.2, 0.3, 0.5, 1.01) is None
+    assert limit(0.7, 0.7, 0.79, 1.0, 1.0) == 0.95
+    assert limit(0.7, 0.7, 0.81, 1.0, 1.0) is None
+
+
+def test_of_small_images_more_must_be_the_same() -> None:
+    def limit(side_px: int) -> float:
+        limits = limits_of([Nearest(0, 1, 0.99, 0.0, side_px)], NearCopySettings())
+        assert limits is not None
+        return limits[0]
+
+    assert limit(128) == limit(512) == pytest.approx(0.45)
+    assert limit(96) == pytest.approx(1 - 0.55 * 9 / 16)
+    assert limit(64) == pytest.approx(1 - 0.55 / 4)
+    assert limit(16) == 0.95
+
+
+def test_pairs_have_the_side_of_the_smaller_slice() -> None:
+    large, small = phantom_slices(112)[LEAKED], phantom_slices(72)[LEAKED]
+    slices = [Slice("a", "a", "train", lambda: large[1]), Slice("b", "b", "test", lambda: small[1])]
+    assert [pair.side_px for pair in nearest_of_others(slices)] == [72, 72]
 
 
 def test_a_cohort_of_twins_does_not_pass_as_one_of_alike_patients() -> None:
     """Every slice has a changed copy: the third patient says how alike they are by chance."""
     twins = [(f"{patient} again", moved(hu, 3)) for patient, hu, _ in phantom_slices()]
-    nearest = nearest_of_others(listed(*twins))
-    limit = limit_of(nearest, NearCopySettings())
-    assert limit is not None
-    assert len(list(copies(nearest, limit))) >= len(twins)
+    assert len(found_in(listed(*twins))) >= len(twins)
+
+
+def test_one_patient_under_three_names_does_not_hide_behind_the_third() -> None:
+    again = [
+        (f"{name} {patient}", moved(hu, degrees))
+        for patient, hu, _ in phantom_slices()
+        for name, degrees in (("second", 3), ("third", -3))
+        if patient == "LR3-0"
+    ]
+    assert len(again) == 10
+    assert len(found_in(listed(*again))) >= len(again)
 
 
 @pytest.mark.parametrize("noise_hu", [0.0, 2.0])
@@ -146,8 +193,8 @@ def test_pictures_without_noise_or_vessels_cannot_be_told_apart(noise_hu: float)
             drawn = np.round(hu + rng.normal(0, noise_hu, hu.shape)).astype(np.int16)
             slices.append(Slice(f"{index}", f"{patient}", "train", lambda hu=drawn: hu))
     nearest = nearest_of_others(slices)
-    limit = limit_of(nearest, NearCopySettings())
-    assert limit is None or not list(copies(nearest, limit))
+    limits = limits_of(nearest, NearCopySettings())
+    assert limits is None or not list(copies(nearest, limits))
 
 
 def test_mirrored_pictures_are_those_of_the_mirrored_slice() -> None:

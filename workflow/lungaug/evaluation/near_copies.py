@@ -2,8 +2,9 @@
 
 Fingerprints find copies whose pixels kept their order; this finds those whose every pixel changed.
 Each slice is compared with one slice of each of the three patients that look most like it in one
-pose (see :mod:`lungaug.evaluation.alignment`). How alike patients of a cohort are by chance is read
-off the patient that is second to the nearest: a copy has one original.
+pose (see :mod:`lungaug.evaluation.alignment`). Patients are alike in small images, where edges fill
+what is compared, and in pictures without noise. How much, the size says, and the patient that is
+second to the nearest: a copy has one original.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lungaug.evaluation.alignment import MIRRORED, View, likeness, mirrored
+from lungaug.evaluation.alignment import MIRRORED, WORKING_PX, View, likeness, mirrored
 from lungaug.evaluation.audit import Evidence, Finding, failed
 from lungaug.evaluation.audit_outcome import COPIES
 from lungaug.settings import setting
@@ -36,7 +37,7 @@ class NearCopySettings:
     likeness: float = setting(
         0.45,
         "correlation of the fine structure of two aligned slices from which one is a copy; more "
-        "where the cohort's patients are more alike than that, as in small images",
+        "in images below 128 pixels and where the cohort's patients are more alike than that",
         minimum=0.3,
         maximum=0.95,
     )
@@ -57,13 +58,13 @@ def check_copies(evidence: Evidence, settings: NearCopySettings) -> Iterator[Fin
     """
     slices = _slices(evidence)
     nearest = nearest_of_others(slices)
-    limit = limit_of(nearest, settings)
-    if limit is None:
+    limits = limits_of(nearest, settings)
+    if limits is None:
         detail = f"{len(slices)} slices are too alike, and were compared by fingerprints only"
         yield Finding(COPIES, evidence.fold, "note", detail)
         return
     leaks = 0
-    for pair in copies(nearest, limit):
+    for pair, limit in copies(nearest, limits):
         first, second = slices[pair.first], slices[pair.second]
         detail = (
             f"is the {second.role} slice {second.key}, changed: their fine structure correlates by "
@@ -78,7 +79,7 @@ def check_copies(evidence: Evidence, settings: NearCopySettings) -> Iterator[Fin
         most = max((pair.likeness for pair in nearest), default=0.0)
         detail = (
             f"{len(slices)} slices with those of other patients; highest likeness {most:.2f}, "
-            f"copies from {limit:.2f} on"
+            f"copies from {min(limits, default=settings.likeness):.2f} on"
         )
         yield Finding(COPIES, evidence.fold, "passed", detail)
 
@@ -117,12 +118,14 @@ class Nearest:
         first, second: their positions; -1 for no second.
         likeness: of the two.
         by_chance: likeness of the first to the next patient after the second's.
+        side_px: longest side at which they are compared; that of the smaller one.
     """
 
     first: int
     second: int
     likeness: float
     by_chance: float = 0.0
+    side_px: int = WORKING_PX
 
 
 @dataclass(frozen=True)
@@ -152,30 +155,37 @@ def nearest_of_others(slices: Sequence[Slice]) -> list[Nearest]:
     for first, found in enumerate(candidates(pictures, patients)):
         own = view(first)
         inverse = [np.linalg.inv(frame) for frame in own.frames]
-        alike = [(0.0, -1)]
+        alike = [(0.0, -1, max(own.hu.shape))]
         for one in found:
             other = view(one.position)
             start = other.frames[one.frame] @ MIRRORED[one.pose] @ inverse[one.frame]
-            alike.append((likeness(own, other, start), one.position))
-        best, *rest = sorted(alike, reverse=True)
-        out.append(Nearest(first, best[1], best[0], rest[0][0] if rest else 0.0))
+            side_px = min(max(own.hu.shape), max(other.hu.shape))
+            alike.append((likeness(own, other, start), one.position, side_px))
+        (value, second, side_px), *rest = sorted(alike, reverse=True)
+        by_chance = rest[0][0] if rest else 0.0
+        out.append(Nearest(first, second, value, by_chance, side_px))
     return out
 
 
-def limit_of(nearest: Sequence[Nearest], settings: NearCopySettings) -> float | None:
-    """Return the likeness from which two slices are one, or None where patients are too alike.
+def limits_of(nearest: Sequence[Nearest], settings: NearCopySettings) -> list[float] | None:
+    """Return the likeness from which each pair is one, or None where patients are too alike.
 
-    That of the settings, or more where patients are more alike by chance: seven standard deviations
-    above the median, at most 0.95. The deviation is that of the lower half.
+    That of the settings for images of 128 pixels. Of smaller ones more has to be the same, in
+    proportion to the pixels they lack: 0.69 at 96 pixels, where different patients, real or drawn,
+    reach 0.52, and 0.86 at 64, where they reach 0.71. Where patients are more alike by chance it is
+    seven standard deviations above the median of that, the deviation that of the lower half. At
+    most 0.95.
     """
-    values = np.array([one.by_chance for one in nearest])
-    if not len(values):
-        return settings.likeness
-    quartile, median, high = np.quantile(values, [0.25, 0.5, 0.9])
-    if high > _TOO_ALIKE:
+    if not nearest:
+        return []
+    quartile, median = np.quantile([one.by_chance for one in nearest], [0.25, 0.5])
+    if median > _TOO_ALIKE:
         return None
-    spread = 1.4826 * (median - quartile)
-    return float(np.clip(median + _SPREADS * spread, settings.likeness, _HIGHEST))
+    by_chance = median + _SPREADS * 1.4826 * (median - quartile)
+    shares = np.array([min(one.side_px / WORKING_PX, 1.0) ** 2 for one in nearest])
+    by_size = 1 - (1 - settings.likeness) * shares
+    limits: list[float] = np.clip(by_size, min(by_chance, _HIGHEST), _HIGHEST).tolist()
+    return limits
 
 
 def candidates(
@@ -225,11 +235,12 @@ def _of_patients(found: list[Candidate], patients: NDArray[np.intp]) -> list[Can
     return list(best.values())[:_N_PATIENTS]
 
 
-def copies(nearest: Sequence[Nearest], limit: float) -> Iterator[Nearest]:
-    """Pairs of slices that are one, each once, most alike first."""
+def copies(nearest: Sequence[Nearest], limits: Sequence[float]) -> Iterator[tuple[Nearest, float]]:
+    """Pairs of slices that are one, each once with its limit, most alike first."""
     seen = set()
-    for one in sorted(nearest, key=lambda pair: (-pair.likeness, pair.first)):
-        pair = frozenset((one.first, one.second))
-        if one.likeness >= limit and pair not in seen:
-            seen.add(pair)
-            yield one
+    pairs = zip(nearest, limits, strict=True)
+    for one, limit in sorted(pairs, key=lambda pair: (-pair[0].likeness, pair[0].first)):
+        both = frozenset((one.first, one.second))
+        if one.likeness >= limit and both not in seen:
+            seen.add(both)
+            yield one, limit
