@@ -63,6 +63,7 @@ def crops(n: int, origin: str, *, seed: int) -> Crops:
         patient=np.repeat("p0" if real else "", n),
         donor=np.array([f"p0/s0/{i:04d}" if real else "" for i in range(n)]),
         label=np.repeat(int(real), n),
+        pose=np.full(n, ""),
         spacing_mm=np.full((n, 2), 48 / SIDE, np.float32),
         origin=np.repeat(origin, n),
     )

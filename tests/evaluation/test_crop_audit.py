@@ -45,6 +45,7 @@ class Fold:
             patient=np.array(patients),
             donor=np.array([f"{patient}/s0/0002" for patient in patients]),
             label=np.ones(n, np.int64),
+            pose=np.full(n, ""),
             spacing_mm=np.array([crop.spacing_mm for crop in cuts], np.float32),
             origin=np.full(n, "cut:scaled"),
         )

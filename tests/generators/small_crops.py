@@ -52,6 +52,7 @@ def blobs(n: int, size: int = 32, seed: int = 0) -> Crops:
         patient=np.array([f"p{i % 4}" for i in range(n)]),
         donor=np.array([f"p{i % 4}/s0/{i:04d}" for i in range(n)]),
         label=np.ones(n, np.int64),
+        pose=np.full(n, ""),
         spacing_mm=np.full((n, 2), MM, np.float32),
         origin=np.full(n, "cut:scaled"),
     )

@@ -11,9 +11,10 @@ import torch
 
 from lungaug.crops import Conditions, Crops, equivalent_diameter_mm
 from lungaug.errors import InputError, SettingError
-from lungaug.generators.copypaste import Copy, Copypaste, apply_copy, from_state
+from lungaug.generators.copypaste import Copypaste, from_state
 from lungaug.generators.copypaste_settings import CopypasteSettings
 from lungaug.generators.protocol import FitRun
+from lungaug.imaging.copied_crop import Pose, apply_pose
 
 SIDE, MM = 48, 0.8
 AS_THEY_ARE = CopypasteSettings(n_nearest=1, scale=(1, 1), rotation_degrees=0, flip=0)
@@ -35,6 +36,7 @@ def crops_of(radii: tuple[float, ...], kinds: tuple[str, ...] = ("solid",)) -> C
         patient=np.array([f"p{i}" for i in range(n)]),
         donor=np.array([f"p{i}/s0/{i:04d}" for i in range(n)]),
         label=np.arange(1, n + 1),
+        pose=np.full(n, ""),
         spacing_mm=np.full((n, 2), MM, np.float32),
         origin=np.full(n, "cut:scaled"),
     )
@@ -82,8 +84,8 @@ def test_hu_and_mask_stay_together() -> None:
 
 
 def test_values_are_the_donors_and_nothing_is_dark_outside_a_shrunk_crop() -> None:
-    shrunk = Copy(0, flip=True, degrees=33.0, scale=0.6, n_pixels=200)
-    hu, _ = apply_copy(CROPS.hu[5], CROPS.mask[5], shrunk)
+    shrunk = Pose(flip=True, degrees=33.0, scale=0.6, n_pixels=200)
+    hu, _ = apply_pose(CROPS.hu[5], CROPS.mask[5], shrunk)
     assert hu.min() >= CROPS.hu[5].min()
     assert hu.max() <= CROPS.hu[5].max()
     corners = hu[[0, 0, -1, -1], [0, -1, 0, -1]]
@@ -91,8 +93,8 @@ def test_values_are_the_donors_and_nothing_is_dark_outside_a_shrunk_crop() -> No
 
 
 def test_texture_survives_the_one_resampling() -> None:
-    turned = Copy(0, flip=False, degrees=45.0, scale=1.0, n_pixels=60)
-    hu, _ = apply_copy(CROPS.hu[0], CROPS.mask[0], turned)
+    turned = Pose(flip=False, degrees=45.0, scale=1.0, n_pixels=60)
+    hu, _ = apply_pose(CROPS.hu[0], CROPS.mask[0], turned)
     # linear interpolation would leave 0.67 of white noise's SD
     assert hu[:10].std() > 0.75 * CROPS.hu[0][:10].std()
 
@@ -169,7 +171,7 @@ def test_saved_and_loaded_whole() -> None:
     assert loaded.settings == generator.settings
     wanted = ask((6.0, 9.0, 15.0))
     expected, found = (g.sample(wanted, seed=4) for g in (generator, loaded))
-    for name in ("hu", "mask", "donor", "label"):
+    for name in ("hu", "mask", "donor", "label", "pose"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 

@@ -45,6 +45,7 @@ def crops_of(diameters: tuple[float, ...], kinds: tuple[str, ...]) -> Crops:
         patient=np.array([f"p{i}" for i in range(n)]),
         donor=np.array([f"p{i}/s0/{i:04d}" for i in range(n)]),
         label=np.ones(n, np.int64),
+        pose=np.full(n, ""),
         spacing_mm=np.full((n, 2), MM, np.float32),
         origin=np.full(n, "cut:scaled"),
     )

@@ -66,7 +66,8 @@ def make_crops(n: int = 10, shape: tuple[int, int] = (16, 16)) -> Crops:
     spacing = np.ones((n, 2), np.float32)
     label, origin = np.ones(n, np.int64), np.full(n, "cut:scaled")
     hu = hu.astype(np.int16)
-    return Crops(diameter, kind, lung_rads, hu, mask, text, text, label, spacing, origin)
+    pose = np.full(n, "")
+    return Crops(diameter, kind, lung_rads, hu, mask, text, text, label, pose, spacing, origin)
 
 
 def conditions_of(crops: Crops) -> Conditions:

@@ -45,6 +45,7 @@ def crop_of(cohort: SmallCohort, key: str) -> Crops:
         patient=np.array([patient]),
         donor=np.array([key]),
         label=np.array([1]),
+        pose=np.full(1, ""),
         spacing_mm=np.array([crop.spacing_mm], np.float32),
         origin=np.array(["cut:scaled"]),
     )

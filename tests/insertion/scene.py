@@ -63,6 +63,7 @@ def crops_of(
         patient=np.array([donor.split("/")[0]] * n),
         donor=np.array([donor] * n),
         label=np.full(n, label),
+        pose=np.full(n, ""),
         spacing_mm=np.array([p.spacing_mm for p in patches], np.float32),
         origin=np.array([origin] * n),
     )

@@ -13,8 +13,6 @@ from lungaug.insertion.quality import (
     TOO_SMALL,
     QualitySettings,
     count_reasons,
-    largest_piece,
-    mask_of,
     reject_reason,
 )
 
@@ -79,17 +77,6 @@ def test_the_defaults_take_what_is_a_nodule_of_three_millimetres() -> None:
 def test_each_side_of_the_border_counts(place: tuple[int, int], away: int) -> None:
     row, column = (min(max(x, away), 26 - away) for x in place)
     assert reject_reason(squares((row, column, 6)), SETTINGS) == (None if away else AT_BORDER)
-
-
-def test_of_pieces_of_one_size_the_first_is_taken() -> None:
-    twins = mask_of(squares((20, 3, 4), (3, 20, 4)))
-    np.testing.assert_array_equal(largest_piece(twins), mask_of(squares((3, 20, 4))))
-
-
-def test_the_largest_piece_is_what_stays() -> None:
-    both = mask_of(squares((3, 3, 2), (10, 10, 6)))
-    np.testing.assert_array_equal(largest_piece(both), mask_of(squares((10, 10, 6))))
-    assert not largest_piece(np.zeros((8, 8), bool)).any()
 
 
 def test_counts_are_by_reason_in_a_fixed_order() -> None:

@@ -143,7 +143,7 @@ def test_patches_of_a_model_of_other_crops_stop_the_arm(cohort: SmallCohort) -> 
     [
         ("p1/s0/0003", 1, "of nodule 1 of p1/s0/0003, which is no crop"),
         (DONOR, 2, f"of nodule 2 of {DONOR}, which is no crop"),
-        ("", 0, "generated:copypaste without the donor that was copied"),
+        ("", 0, f"origin 'generated:copypaste'; accepted: generated:{GENERATOR}"),
     ],
 )
 def test_patches_with_forged_donors_stop_the_arm(

@@ -132,6 +132,7 @@ def _write_crops(results: Results, rng: np.random.Generator) -> None:
         "kind": np.array([r["crop"].kind for r in rows]),
         "lung_rads": np.array(["LR2"] * len(rows)),
         "spacing_mm": np.array([r["crop"].spacing_mm for r in rows], np.float32),
+        "pose": np.array([""] * len(rows)),
         "origin": np.array(["cut:scaled"] * len(rows)),
         "hu": np.stack([r["crop"].hu for r in rows]),
         "mask": np.stack([r["crop"].mask for r in rows]),

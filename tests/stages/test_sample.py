@@ -50,6 +50,7 @@ def training_crops(n: int = 12) -> Crops:
         patient=np.array([f"p{i}" for i in range(n)]),
         donor=np.array([f"p{i}/s{i}/{i:04d}" for i in range(n)]),
         label=np.arange(1, n + 1),
+        pose=np.full(n, ""),
         spacing_mm=np.full((n, 2), MM, np.float32),
         origin=np.full(n, "cut:scaled"),
     )
@@ -75,7 +76,7 @@ class Network:
         for i, how in self.spoil.items():
             if i < n and not (self.only_first_call and len(self.asked) > 1):
                 mask[i], hu[i] = self._spoilt(mask[i], hu[i], how)
-        return Samples(hu, mask, np.full(n, ""), np.zeros(n, np.int64))
+        return Samples.without_donors(hu, mask)
 
     @staticmethod
     def _spoilt(mask: np.ndarray, hu: np.ndarray, how: str) -> tuple[np.ndarray, np.ndarray]:

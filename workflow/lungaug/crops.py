@@ -6,6 +6,7 @@ surroundings, and the nodule's mask. The file is a slice file with one group.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -65,6 +66,7 @@ class Crops(Conditions):
         patient: (N,) str, pseudonym; '' where a network made the pixels.
         donor: (N,) str, key of the slice that the pixels come from; '' where a network made them.
         label: (N,) int, of the nodule on that slice; 0 where a network made it.
+        pose: (N,) str, JSON of how that nodule was turned; '' where it was not, or there is none.
         spacing_mm: (N, 2) float32, of the crop's pixels (row, column); NaN where unknown.
         origin: (N,) str, ``cut:<variant>`` or ``generated:<generator>``.
     """
@@ -74,6 +76,7 @@ class Crops(Conditions):
     patient: NDArray[np.str_]
     donor: NDArray[np.str_]
     label: NDArray[np.int64]
+    pose: NDArray[np.str_]
     spacing_mm: NDArray[np.float32]
     origin: NDArray[np.str_]
 
@@ -103,7 +106,10 @@ def write_crops(
     slices["diameter_mm"] = crops.diameter_mm
     slices["spacing_mm"] = crops.spacing_mm
     slices["status"] = np.char.encode(crops.kind.astype(str), "ascii")
-    slices["parameters"] = [pack_parameters({"label": int(label)}) for label in crops.label]
+    slices["parameters"] = [
+        pack_parameters({"label": int(label), **({"pose": json.loads(pose)} if pose else {})})
+        for label, pose in zip(crops.label, crops.pose, strict=True)
+    ]
     with SliceWriter(path, provenance, storage, sources=sources) as writer:
         if len(crops):
             writer.append(slices, hu=crops.hu, nodule=crops.mask.astype(np.uint8))
@@ -131,6 +137,11 @@ def read_crops(path: Path) -> Crops:
         for name in slices.dtype.names or ()
         if slices[name].dtype.kind == "S"
     }
+    parameters = [unpack_parameters(row) for row in slices]
+    poses = [
+        json.dumps(one["pose"], separators=(",", ":")) if "pose" in one else ""
+        for one in parameters
+    ]
     return Crops(
         diameter_mm=slices["diameter_mm"].astype(np.float32),
         kind=text["status"],
@@ -139,7 +150,8 @@ def read_crops(path: Path) -> Crops:
         mask=mask,
         patient=text["patient"],
         donor=text["donor"],
-        label=np.array([unpack_parameters(row).get("label", 0) for row in slices], np.int64),
+        label=np.array([one.get("label", 0) for one in parameters], np.int64),
+        pose=np.array(poses),
         spacing_mm=slices["spacing_mm"].astype(np.float32),
         origin=text["origin"],
     )

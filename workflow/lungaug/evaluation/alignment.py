@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lungaug.imaging.pieces import largest_piece
+
 Image = NDArray[Any]
 Matrix = NDArray[Any]
 
@@ -58,7 +60,7 @@ class View:
             size = (max(1, round(hu.shape[1] * scale)), max(1, round(hu.shape[0] * scale)))
             small = cv2.resize(small, size, interpolation=cv2.INTER_AREA)
         smooth = cv2.GaussianBlur(small, (0, 0), 1)
-        body = _filled(_largest(smooth > _BODY_HU))
+        body = _filled(largest_piece(smooth > _BODY_HU, connectivity=4))
         lungs = body & (smooth < _BODY_HU)
         found = [_frame(region) for region in (body, lungs) if region.sum() >= _LEAST_PX]
         seen = body if body.any() else np.ones(small.shape, bool)
@@ -166,13 +168,6 @@ def _window() -> Image:
     axis = np.linspace(-_REACH, _REACH, SIDE_PX)
     square = axis[:, None] ** 2 + axis[None, :] ** 2
     return np.exp(-((square / 1.1) ** 2)).astype(np.float32)
-
-
-def _largest(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    n, labels, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8), connectivity=4)
-    if n < 2:
-        return np.zeros(region.shape, bool)
-    return np.asarray(labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax()))
 
 
 def _filled(region: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,9 +1,10 @@
 """The leakage audit of generated nodules: what made them saw training patients only.
 
-A network's nodule has no donor whose pixels could be compared. What is checked: the patches come
-from a model that was fitted to these crops, by their digest; every patient that they name trains;
-and none of them is a nodule of a held-out patient, turned, mirrored, moved a little or of other HU,
-whatever it says of itself. A nodule that a network redraws more freely is not found.
+What is checked: the patches come from a model that was fitted to these crops, by their digest;
+every patient that they name trains; a copy is its crop in the recorded pose, pixel by pixel. A
+network's nodule has no donor whose pixels could be compared; so none of them is a nodule of a
+held-out patient, turned, mirrored, moved a little or of other HU, whatever it says of itself. A
+nodule that a network redraws more freely is not found.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from lungaug.crops import ROIS
 from lungaug.errors import InputError
 from lungaug.evaluation.audit import Finding, check_lineage, failed
 from lungaug.evaluation.copied_nodules import nearest_held_out
-from lungaug.evaluation.donor_audit import check_donors
+from lungaug.evaluation.donor_audit import REPLAY, SOURCES, check_donors
 from lungaug.imaging.crop import Crop, CropSettings, cut
 from lungaug.listing import Place, SliceFiles, claim_of
 
-PATCH_CHECKS = ("sources", "lineage", "held_out")
+PATCH_CHECKS = (SOURCES, "lineage", REPLAY, "held_out")
 COPIED = 0.95
 """Likeness from which a patch is a held-out nodule, unless real training nodules come near it. Of
 1,100 honest pairs, nodules of other patients turned and scaled, the highest is 0.94; of copies
@@ -53,7 +54,7 @@ def check_patches(
     name = files.name(path)
     findings = [
         *_check_sources(files, name, files.name(rois)),
-        *check_donors(files, name, files.name(rois)),
+        *check_donors(files, name, files.name(rois), path.parent.name),
         *_check_patients(files, name, roles),
         *_check_held_out(files, name, files.name(rois), held_out, settings),
     ]
@@ -70,7 +71,7 @@ def _check_sources(files: SliceFiles, name: str, rois: str) -> Iterator[Finding]
     told = files.file(name).sources.get(ROIS, "")
     if told != files.file(rois).content_digest:
         detail = f"of a model that was fitted to other crops than {rois}: '{told[:12]}'"
-        yield failed("sources", name, detail)
+        yield failed(SOURCES, name, detail)
 
 
 def _check_patients(files: SliceFiles, name: str, roles: Mapping[str, str]) -> Iterator[Finding]:

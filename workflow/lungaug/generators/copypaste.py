@@ -1,16 +1,15 @@
 """Copy-paste: real nodules of training patients, flipped, rotated and scaled.
 
 The baseline that a network has to beat: what it gives is as real as the training set and no more
-diverse. Drawing and applying are apart, so that a copy can be made again from what was drawn.
+diverse. What is drawn is recorded, so that the audit can make every copy again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,20 +19,10 @@ from lungaug.errors import InputError
 from lungaug.generators.conditions import Seen
 from lungaug.generators.copypaste_settings import CopypasteSettings
 from lungaug.generators.protocol import FitRun, HistoryRow, Samples
+from lungaug.imaging.copied_crop import Pose, apply_pose
 from lungaug.settings import as_mapping, from_mapping
 
 _TOLERANCE = 1e-6  # of a scale: diameters are float32
-
-
-@dataclass(frozen=True)
-class Copy:
-    """What was drawn for one nodule: row of the crop that is copied, pose, and area of the mask."""
-
-    crop: int
-    flip: bool
-    degrees: float
-    scale: float
-    n_pixels: int
 
 
 class Copypaste:
@@ -84,14 +73,15 @@ class Copypaste:
             draw_copy(self.crops, float(diameter), kind, settings=self.settings, rng=rng)
             for diameter, kind in zip(conditions.diameter_mm, conditions.kind, strict=True)
         ]
-        made = [apply_copy(self.crops.hu[c.crop], self.crops.mask[c.crop], c) for c in copies]
-        chosen = np.array([c.crop for c in copies], np.intp)
+        made = [apply_pose(self.crops.hu[row], self.crops.mask[row], pose) for row, pose in copies]
+        chosen = np.array([row for row, _ in copies], np.intp)
         shape = (len(copies), *self.crops.hu.shape[1:])
         return Samples(
             np.array([hu for hu, _ in made], np.float32).reshape(shape),
             np.array([mask for _, mask in made], np.float32).reshape(shape),
             self.crops.donor[chosen],
             self.crops.label[chosen],
+            np.array([pose.text for _, pose in copies], str),
         )
 
     def state(self) -> dict[str, Any]:
@@ -121,8 +111,8 @@ def draw_copy(
     *,
     settings: CopypasteSettings,
     rng: np.random.Generator,
-) -> Copy:
-    """Draw a nodule of like diameter and its pose; always three numbers from ``rng``.
+) -> tuple[int, Pose]:
+    """Draw the row of a nodule of like diameter, and a pose; always three numbers from ``rng``.
 
     Raises:
         InputError: none of that kind can be scaled to the diameter.
@@ -134,13 +124,13 @@ def draw_copy(
     pixel_mm2 = float(np.prod(crops.spacing_mm[crop], dtype=np.float64))
     asked = np.pi / 4 * diameter_mm**2 / pixel_mm2
     copied = np.count_nonzero(crops.mask[crop]) * scale**2
-    return Copy(
-        crop,
+    pose = Pose(
         flip=bool(flip < settings.flip),
         degrees=float((2 * turn - 1) * settings.rotation_degrees),
         scale=scale,
         n_pixels=round(asked if np.isfinite(asked) else copied),
     )
+    return crop, pose
 
 
 def _nearest(
@@ -159,51 +149,6 @@ def _nearest(
         )
     order = np.argsort(np.abs(np.log(scale[rows])), kind="stable")
     return rows[order[: settings.n_nearest]]
-
-
-def apply_copy(
-    hu: NDArray[np.int16], mask: NDArray[np.bool_], copy: Copy
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(S, S) HU and probability of a crop flipped left to right, rotated, scaled; resampled once.
-
-    HU are interpolated by cubics, which keep more of the noise than lines do, within the crop's
-    own range. What lies outside the crop is its reflection: tissue with the crop's own texture,
-    where a repeated edge would draw streaks. It comes into view in the corners and where a nodule
-    is shrunk, far from the nodule, and is never pasted. The mask has the drawn area to the pixel,
-    since interpolated edges would make small nodules smaller.
-
-    Args:
-        hu: (S, S), HU.
-        mask: (S, S), the nodule.
-        copy: what to do; its ``crop`` is not looked at.
-    """
-    if copy.flip:
-        hu, mask = np.ascontiguousarray(hu[:, ::-1]), np.ascontiguousarray(mask[:, ::-1])
-    if copy.degrees == 0 and copy.scale == 1:
-        return hu.astype(np.float32), mask.astype(np.float32)
-    height, width = hu.shape
-    centre = (width - 1) / 2, (height - 1) / 2
-    matrix = cv2.getRotationMatrix2D(centre, copy.degrees, copy.scale)
-    turned = cv2.warpAffine(
-        hu.astype(np.float32),
-        matrix,
-        (width, height),
-        flags=cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REFLECT_101,
-    )
-    soft = cv2.warpAffine(mask.astype(np.float32), matrix, (width, height))
-    return np.clip(turned, hu.min(), hu.max()), _with_area(soft, copy.n_pixels)
-
-
-def _with_area(soft: NDArray[Any], n_pixels: int) -> NDArray[np.float32]:
-    """A soft mask moved up or down so that ``n_pixels`` of it are at least a half."""
-    order = np.argsort(-soft, axis=None, kind="stable")[: max(n_pixels, 1)]
-    chosen = np.zeros(soft.shape, bool)
-    chosen.flat[order] = True
-    moved = np.clip(soft - soft.flat[order[-1]] + 0.5, 0, 1)
-    # of equally covered pixels, those that are one too many stay just below a half
-    moved = np.where(chosen, moved, np.minimum(moved, np.nextafter(np.float32(0.5), 0)))
-    return np.asarray(np.where(soft > 0, moved, 0), np.float32)
 
 
 def _stored(values: NDArray[Any]) -> torch.Tensor | list[str]:

@@ -175,8 +175,7 @@ class Dcgan:
                 for chunk in zip(*(torch.split(x, _CHUNK) for x in (noise, features)), strict=True)
             ]
         pair = from_channels(torch.cat(parts), self.settings.window)
-        n = len(conditions)
-        return Samples(pair.hu, pair.mask, np.full(n, "", "<U1"), np.zeros(n, np.int64))
+        return Samples.without_donors(pair.hu, pair.mask)
 
     def state(self) -> Mapping[str, Any]:
         """Settings, conditions, size and weights."""

@@ -137,11 +137,9 @@ class Gaussian:
             for diameter, kind in zip(conditions.diameter_mm, conditions.kind, strict=True)
         ]
         shape = (len(made), self.fitted.side, self.fitted.side)
-        return Samples(
+        return Samples.without_donors(
             np.array([hu for hu, _ in made], np.float32).reshape(shape),
             np.array([mask for _, mask in made], np.float32).reshape(shape),
-            np.full(len(made), ""),
-            np.zeros(len(made), np.int64),
         )
 
     def _draw(

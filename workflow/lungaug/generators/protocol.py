@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,12 +49,20 @@ class Samples:
         mask: (N, S, S) float32, 0 to 1; the nodule is where it is at least a half.
         donor: (N,) str, key of the real slice whose pixels were used; '' where there is none.
         label: (N,) int, of the nodule on the donor; 0 where there is none.
+        pose: (N,) str, in which the donor was copied; '' where there is none.
     """
 
     hu: NDArray[np.float32]
     mask: NDArray[np.float32]
     donor: NDArray[np.str_]
     label: NDArray[np.int64]
+    pose: NDArray[np.str_]
+
+    @classmethod
+    def without_donors(cls, hu: NDArray[np.float32], mask: NDArray[np.float32]) -> Self:
+        """Samples that no real slice's pixels were used for."""
+        n = len(hu)
+        return cls(hu, mask, np.full(n, ""), np.zeros(n, np.int64), np.full(n, ""))
 
     def __len__(self) -> int:
         return len(self.hu)

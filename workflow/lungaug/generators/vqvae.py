@@ -93,13 +93,12 @@ class Vqvae:
         """
         fitted = self._whole()
         fitted.seen.check(conditions)
-        n = len(conditions)
         device = next(fitted.prior.parameters()).device
         features = fitted.seen.features(conditions).to(device)
-        uniforms = uniforms_of(seed, (n, *fitted.latent)).to(device)
+        uniforms = uniforms_of(seed, (len(conditions), *fitted.latent)).to(device)
         codes = fitted.prior.draw(features, uniforms, self.settings.temperature)
         pair = from_channels(fitted.autoencoder.decode(codes), self.settings.window)
-        return Samples(pair.hu, pair.mask, np.full(n, "", "U1"), np.zeros(n, np.int64))
+        return Samples.without_donors(pair.hu, pair.mask)
 
     def state(self) -> Mapping[str, Any]:
         """Settings, conditions, size and weights of both networks."""

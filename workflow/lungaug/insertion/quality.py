@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lungaug.imaging.pieces import largest_piece, mask_of
 from lungaug.settings import setting
 
 NOT_FINITE = "not finite"
@@ -18,8 +18,6 @@ FRAGMENTED = "fragmented"
 AT_BORDER = "touches the border"
 TOO_SMALL = "too small"
 REASONS = (NOT_FINITE, EMPTY, FRAGMENTED, AT_BORDER, TOO_SMALL)
-
-_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -37,24 +35,6 @@ class QualitySettings:
     )
     # 8 pixels of the default crop are a circle of 2.4 mm: below 3 mm nothing is called a nodule
     min_px: int = setting(8, "fewest pixels of the mask's largest piece", minimum=1)
-
-
-def mask_of(probability: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """(S, S) bool, where the (S, S) probability is at least a half."""
-    return np.asarray(probability >= _THRESHOLD)
-
-
-def largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(H, W) bool, the largest piece whose pixels touch by side or corner.
-
-    Args:
-        mask: (H, W); an empty one stays empty, of equally large pieces the first is taken.
-    """
-    _, pieces, statistics, _ = cv2.connectedComponentsWithStats(
-        mask.astype(np.uint8), connectivity=8
-    )
-    areas = statistics[1:, cv2.CC_STAT_AREA]
-    return np.asarray(pieces == 1 + np.argmax(areas)) if len(areas) else np.zeros_like(mask)
 
 
 def reject_reason(

@@ -126,6 +126,7 @@ def _as_crops(found: list[_Cut], variant: str) -> Crops:
         patient=np.array([row["patient"].decode() for row in fields]),
         donor=np.array([slice_key(row) for row in fields]),
         label=np.array([each.label for each in found], np.int64),
+        pose=np.full(len(found), ""),
         spacing_mm=np.array([crop.spacing_mm for crop in crops], np.float32),
         origin=np.full(len(found), f"{CUT}:{variant}"),
     )

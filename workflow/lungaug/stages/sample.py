@@ -29,12 +29,10 @@ from lungaug.crops import (
     write_crops,
 )
 from lungaug.errors import FileFormatError, InputError, LeakageError, SettingError
-from lungaug.imaging.hu import FLOOR_HU
+from lungaug.imaging.copied_crop import as_stored
 from lungaug.insertion.quality import (
     QualitySettings,
     count_reasons,
-    largest_piece,
-    mask_of,
     reject_reason,
 )
 from lungaug.settings import setting
@@ -126,6 +124,7 @@ class Patch:
     diameter_mm: float  # that was asked for; the mask's own may be another
     donor: str
     label: int
+    pose: str
 
 
 @dataclass(frozen=True)
@@ -326,19 +325,17 @@ def reasons_of(
     limit = math.log(settings.diameter_factor)
     for i, reason in enumerate(reasons):
         if reason is None:
-            own_mm = equivalent_diameter_mm(_mask(samples, i), spacing_mm[i])
+            _, mask = as_stored(samples.hu[i], samples.mask[i])
+            own_mm = equivalent_diameter_mm(mask, spacing_mm[i])
             if abs(math.log(own_mm / float(conditions.diameter_mm[i]))) > limit:
                 reasons[i] = OTHER_SIZE
     return reasons
 
 
-def _mask(samples: Samples, i: int) -> NDArray[np.bool_]:
-    return largest_piece(mask_of(samples.mask[i]))
-
-
 def _patch(samples: Samples, i: int, diameter_mm: float) -> Patch:
-    hu = np.clip(np.rint(samples.hu[i]), FLOOR_HU, np.iinfo(np.int16).max).astype(np.int16)
-    return Patch(hu, _mask(samples, i), diameter_mm, str(samples.donor[i]), int(samples.label[i]))
+    hu, mask = as_stored(samples.hu[i], samples.mask[i])
+    donor, label, pose = str(samples.donor[i]), int(samples.label[i]), str(samples.pose[i])
+    return Patch(hu, mask, diameter_mm, donor, label, pose)
 
 
 def report(outcome: Outcome, wanted: Wanted, generator: str, settings: Settings) -> None:
@@ -376,6 +373,7 @@ def as_crops(outcome: Outcome, wanted: Wanted, origin: str) -> Crops:
         patient=np.array([key.split("/")[0] for key in donor.tolist()]),
         donor=donor,
         label=np.array([patch.label for patch in patches], np.int64),
+        pose=np.array([patch.pose for patch in patches]),
         spacing_mm=asked.spacing_mm,
         origin=np.full(len(patches), origin),
     )
