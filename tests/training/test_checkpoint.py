@@ -54,12 +54,14 @@ def test_a_damaged_checkpoint_is_ignored_and_said(
 ) -> None:
     checkpoint.save({"weights": torch.rand(1000)})
     content = checkpoint.path.read_bytes()
-    evil = b"cos\nsystem\n(S'true'\ntR."
+    ran = checkpoint.path.with_name("ran")
+    evil = f"cos\nsystem\n(S'touch {ran}'\ntR.".encode()
     damaged = {"cut": content[: len(content) // 2], "empty": b"", "text": b"x", "pickle": evil}
     checkpoint.path.write_bytes(damaged[damage])
     with caplog.at_level("INFO"):
         assert checkpoint.load() is None
     assert "cannot be read" in caplog.text
+    assert not ran.exists()
 
 
 def test_a_death_while_writing_leaves_the_last_one(

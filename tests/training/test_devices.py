@@ -4,6 +4,7 @@ import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from lungaug.errors import SettingError
 from lungaug.training import devices
-from lungaug.training.devices import make_fabric, reproducible, start_fabric
+from lungaug.training.devices import everyones, make_fabric, reproducible, start_fabric
 from lungaug.training.settings import RunningSettings
 from tiny_training import TRAINING
 
@@ -97,11 +98,34 @@ def test_several_nodes_where_all_processes_were_started(
     assert [(each["devices"], each["num_nodes"]) for each in launched] == [(2, 2)]
 
 
+@pytest.mark.parametrize(("n_devices", "n_launches"), [(1, 0), (2, 1)])
+def test_several_processes_are_launched_and_tolerate_unused_layers(
+    monkeypatch: pytest.MonkeyPatch, n_devices: int, n_launches: int
+) -> None:
+    options: dict[str, Any] = {}
+    fabric = Launched()
+    monkeypatch.setattr(devices, "Fabric", lambda **given: options.update(given) or fabric)
+    make_fabric("cpu", devices=n_devices)
+    assert fabric.n_launches == n_launches
+    assert options["strategy"] == (devices.UNUSED_LAYERS if n_launches else "auto")
+
+
+def test_values_of_all_processes_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gather(values: list[Any], own: Any) -> None:
+        values[:] = [f"{own} of {rank}" for rank in range(len(values))]
+
+    monkeypatch.setattr("torch.distributed.all_gather_object", gather)
+    assert everyones("loss", SimpleNamespace(world_size=1)) == ["loss"]
+    found = everyones("loss", SimpleNamespace(world_size=3))
+    assert found == ["loss of 0", "loss of 1", "loss of 2"]
+
+
 class Launched:
     is_global_zero = True
+    n_launches = 0
 
     def launch(self) -> None:
-        pass
+        self.n_launches += 1
 
 
 def surroundings(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
