@@ -13,11 +13,11 @@ from insertion.inserting import DONOR, crop_of, write_inputs, write_patches
 from lungaug.crops import Crops
 from lungaug.evaluation.audit import Finding
 from lungaug.evaluation.donor_audit import check_donors
-from lungaug.imaging.copied_crop import Pose, apply_pose, as_stored
+from lungaug.imaging.copied_crop import CopyPose, apply_pose, as_stored
 from lungaug.listing import SliceFiles
 from small_cohort import SmallCohort
 
-POSE = Pose(flip=True, degrees=13.0, scale=1.1, n_pixels=30)
+POSE = CopyPose(flip=True, degrees=13.0, scale=1.1, n_pixels=30)
 PATCHES = "fixed/generators/copypaste/patches.h5"
 Change = Callable[[Crops], Crops]
 

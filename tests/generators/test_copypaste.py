@@ -14,7 +14,7 @@ from lungaug.errors import InputError, SettingError
 from lungaug.generators.copypaste import Copypaste, from_state
 from lungaug.generators.copypaste_settings import CopypasteSettings
 from lungaug.generators.protocol import FitRun
-from lungaug.imaging.copied_crop import Pose, apply_pose
+from lungaug.imaging.copied_crop import CopyPose, apply_pose
 
 SIDE, MM = 48, 0.8
 AS_THEY_ARE = CopypasteSettings(n_nearest=1, scale=(1, 1), rotation_degrees=0, flip=0)
@@ -84,7 +84,7 @@ def test_hu_and_mask_stay_together() -> None:
 
 
 def test_values_are_the_donors_and_nothing_is_dark_outside_a_shrunk_crop() -> None:
-    shrunk = Pose(flip=True, degrees=33.0, scale=0.6, n_pixels=200)
+    shrunk = CopyPose(flip=True, degrees=33.0, scale=0.6, n_pixels=200)
     hu, _ = apply_pose(CROPS.hu[5], CROPS.mask[5], shrunk)
     assert hu.min() >= CROPS.hu[5].min()
     assert hu.max() <= CROPS.hu[5].max()
@@ -93,7 +93,7 @@ def test_values_are_the_donors_and_nothing_is_dark_outside_a_shrunk_crop() -> No
 
 
 def test_texture_survives_the_one_resampling() -> None:
-    turned = Pose(flip=False, degrees=45.0, scale=1.0, n_pixels=60)
+    turned = CopyPose(flip=False, degrees=45.0, scale=1.0, n_pixels=60)
     hu, _ = apply_pose(CROPS.hu[0], CROPS.mask[0], turned)
     # linear interpolation would leave 0.67 of white noise's SD
     assert hu[:10].std() > 0.75 * CROPS.hu[0][:10].std()

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from lungaug.imaging.copied_crop import Pose, apply_pose, as_stored
+from lungaug.imaging.copied_crop import CopyPose, apply_pose, as_stored
 
-STILL = Pose(flip=False, degrees=0, scale=1, n_pixels=12)
+STILL = CopyPose(flip=False, degrees=0, scale=1, n_pixels=12)
 
 
 def crop() -> tuple[np.ndarray, np.ndarray]:
@@ -22,8 +22,8 @@ def crop() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_pose_is_recorded_to_the_digit() -> None:
-    pose = Pose(flip=True, degrees=-12.345678901234567, scale=1.0000000000000002, n_pixels=7)
-    assert Pose.of(json.loads(pose.text)) == pose
+    pose = CopyPose(flip=True, degrees=-12.345678901234567, scale=1.0000000000000002, n_pixels=7)
+    assert CopyPose.of(json.loads(pose.text)) == pose
 
 
 def test_no_change_is_the_crop_itself() -> None:
@@ -35,14 +35,14 @@ def test_no_change_is_the_crop_itself() -> None:
 
 def test_flipped_left_to_right() -> None:
     hu, mask = crop()
-    copied, probability = apply_pose(hu, mask, Pose(True, 0, 1, 12))
+    copied, probability = apply_pose(hu, mask, CopyPose(True, 0, 1, 12))
     np.testing.assert_array_equal(copied, hu[:, ::-1])
     np.testing.assert_array_equal(probability, mask[:, ::-1])
 
 
 def test_turned_against_the_clock_by_degrees() -> None:
     hu, mask = crop()
-    copied, probability = apply_pose(hu, mask, Pose(False, 90, 1, 12))
+    copied, probability = apply_pose(hu, mask, CopyPose(False, 90, 1, 12))
     np.testing.assert_array_equal(probability >= 0.5, np.rot90(mask))
     np.testing.assert_allclose(copied, np.rot90(hu), atol=1)
 
@@ -50,7 +50,7 @@ def test_turned_against_the_clock_by_degrees() -> None:
 def test_the_area_is_the_recorded_one() -> None:
     hu, mask = crop()
     for n_pixels in (5, 12, 31):
-        _, probability = apply_pose(hu, mask, Pose(False, 30, 1.4, n_pixels))
+        _, probability = apply_pose(hu, mask, CopyPose(False, 30, 1.4, n_pixels))
         assert np.count_nonzero(probability >= 0.5) == n_pixels
 
 
@@ -68,4 +68,4 @@ def test_patches_keep_whole_hu_above_the_floor_and_the_largest_piece() -> None:
 @pytest.mark.parametrize("changes", [{"scale": -1.0}, {"degrees": float("inf")}, {"flip": 1}])
 def test_what_no_copy_was_drawn_with_is_refused(changes: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="accepted: what a copy was drawn with"):
-        Pose.of({**json.loads(STILL.text), **changes})
+        CopyPose.of({**json.loads(STILL.text), **changes})

@@ -35,6 +35,13 @@ def test_values_and_generators_come_back(checkpoint: Checkpoint) -> None:
     assert draw() == expected
 
 
+def test_seeds_beyond_what_numpy_takes_are_wrapped() -> None:
+    seed_generators(2**32 + 5)
+    beyond = np.random.rand()  # noqa: NPY002 - its state is what is tested
+    seed_generators(5)
+    assert np.random.rand() == beyond  # noqa: NPY002
+
+
 def test_without_a_file_there_is_nothing_to_resume(checkpoint: Checkpoint) -> None:
     assert checkpoint.load() is None
 

@@ -12,7 +12,13 @@ import torch
 
 from lungaug.errors import SettingError
 from lungaug.training import devices
-from lungaug.training.devices import everyones, make_fabric, reproducible, start_fabric
+from lungaug.training.devices import (
+    everyones,
+    make_fabric,
+    reproducible,
+    shares,
+    start_fabric,
+)
 from lungaug.training.settings import RunningSettings
 from tiny_training import TRAINING
 
@@ -108,6 +114,14 @@ def test_several_processes_are_launched_and_tolerate_unused_layers(
     make_fabric("cpu", devices=n_devices)
     assert fabric.n_launches == n_launches
     assert options["strategy"] == (devices.UNUSED_LAYERS if n_launches else "auto")
+
+
+def test_every_ticket_of_a_batch_is_one_processes_own() -> None:
+    batches = [list(range(6)), list(range(6, 12))]
+    parts = [
+        list(shares(batches, SimpleNamespace(world_size=3, global_rank=rank))) for rank in range(3)
+    ]
+    assert parts == [[[0, 1], [6, 7]], [[2, 3], [8, 9]], [[4, 5], [10, 11]]]
 
 
 def test_values_of_all_processes_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lungaug.errors import SettingError
 from lungaug.imaging.hu import FLOOR_HU
+from lungaug.settings import from_mapping
 from lungaug.training.online import Pose, draw_pose, pose_hu, pose_labels
 from lungaug.training.settings import OnlineSettings
 
@@ -77,3 +79,19 @@ def test_draws_stay_within_the_settings_and_use_all_of_them(rng: np.random.Gener
 def test_no_augmentation_is_the_default_pose(rng: np.random.Generator) -> None:
     none = OnlineSettings(flip=0.0, rotation_degrees=0.0, scale=0.0)
     assert draw_pose(none, rng=rng) == Pose()
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted", "refused"),
+    [
+        ("flip", (0, 1), (-0.01, 1.01)),
+        ("rotation_degrees", (0, 180), (-0.01, 180.01)),
+        ("scale", (0, 0.99), (-0.01, 1.0)),
+    ],
+)
+def test_bounds(name: str, accepted: tuple[float, ...], refused: tuple[float, ...]) -> None:
+    for value in accepted:
+        assert getattr(from_mapping(OnlineSettings, {name: value}), name) == value
+    for value in refused:
+        with pytest.raises(SettingError, match=name):
+            from_mapping(OnlineSettings, {name: value})

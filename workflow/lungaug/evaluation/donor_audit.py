@@ -9,7 +9,7 @@ import numpy as np
 
 from lungaug.crops import GENERATED
 from lungaug.evaluation.audit import Finding, failed
-from lungaug.imaging.copied_crop import Pose, apply_pose, as_stored
+from lungaug.imaging.copied_crop import CopyPose, apply_pose, as_stored
 from lungaug.listing import Claim, Place, SliceFiles, claim_of
 
 SOURCES, REPLAY = "sources", "replay"
@@ -52,7 +52,7 @@ def _made_again(files: SliceFiles, claim: Claim, crop: Place, subject: str) -> I
     """A copy has the pixels of its crop in the recorded pose."""
     told: Mapping[str, Any] = claim.parameters.get("pose", {})
     try:
-        pose = Pose.of(told)
+        pose = CopyPose.of(told)
         hu, mask = as_stored(*apply_pose(files.hu(crop), files.nodule(crop) > 0, pose))
     except Exception as error:  # whatever a forged pose provokes is a finding
         detail = f"cannot be copied again from {claim.donor}: {type(error).__name__}: {error}"

@@ -19,7 +19,7 @@ from lungaug.errors import InputError
 from lungaug.generators.conditions import Seen
 from lungaug.generators.copypaste_settings import CopypasteSettings
 from lungaug.generators.protocol import FitRun, HistoryRow, Samples
-from lungaug.imaging.copied_crop import Pose, apply_pose
+from lungaug.imaging.copied_crop import CopyPose, apply_pose
 from lungaug.settings import as_mapping, from_mapping
 
 _TOLERANCE = 1e-6  # of a scale: diameters are float32
@@ -111,7 +111,7 @@ def draw_copy(
     *,
     settings: CopypasteSettings,
     rng: np.random.Generator,
-) -> tuple[int, Pose]:
+) -> tuple[int, CopyPose]:
     """Draw the row of a nodule of like diameter, and a pose; always three numbers from ``rng``.
 
     Raises:
@@ -124,7 +124,7 @@ def draw_copy(
     pixel_mm2 = float(np.prod(crops.spacing_mm[crop], dtype=np.float64))
     asked = np.pi / 4 * diameter_mm**2 / pixel_mm2
     copied = np.count_nonzero(crops.mask[crop]) * scale**2
-    pose = Pose(
+    pose = CopyPose(
         flip=bool(flip < settings.flip),
         degrees=float((2 * turn - 1) * settings.rotation_degrees),
         scale=scale,

@@ -16,7 +16,7 @@ from lungaug.imaging.pieces import largest_piece, mask_of
 
 
 @dataclass(frozen=True)
-class Pose:
+class CopyPose:
     """How a crop is copied: flipped left to right, turned, scaled; and the area of its mask."""
 
     flip: bool
@@ -43,7 +43,7 @@ class Pose:
 
 
 def apply_pose(
-    hu: NDArray[np.int16], mask: NDArray[np.bool_], pose: Pose
+    hu: NDArray[np.int16], mask: NDArray[np.bool_], pose: CopyPose
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(S, S) HU and probability of a crop flipped left to right, rotated, scaled; resampled once.
 
