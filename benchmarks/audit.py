@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,13 @@ from benchmarks.slices import drawn_slice
 from lungaug.evaluation.alignment import SIDE_PX
 from lungaug.evaluation.fingerprints import BlockHasher, FingerprintSettings
 from lungaug.evaluation.near_copies import Slice, candidates, nearest_of_others
+from lungaug.evaluation.seen import file_digest
 
 SLICES = 12
 """Slices a patient that train, validate or test."""
 FEW, MANY = 100, 1000
 _FRAMES = 3
+_PART = 2**28  # bytes that are timed
 
 
 def audit() -> Iterator[Row]:
@@ -41,6 +45,7 @@ def audit() -> Iterator[Row]:
         yield _row(
             f"of it the search for candidates, {patients * SLICES} slices", f"{seconds:.1f} s"
         )
+    yield _row("bytes that a training compares with its audit, a GB", f"{_digests():.1f} s")
     more = (whole - found[FEW]) * MANY / FEW + found[MANY]
     text = f"changed copies among {MANY * SLICES} slices, from the rows above"
     yield _row(text, f"{more / 60:.1f} min")
@@ -56,6 +61,14 @@ def _search(n_patients: int) -> float:
     rng = np.random.default_rng(0)
     pictures = list(rng.standard_normal((n, _FRAMES, SIDE_PX**2), np.float32))
     return _seconds(lambda: candidates(pictures, np.repeat(np.arange(n_patients), SLICES)))
+
+
+def _digests() -> float:
+    """Seconds for the digest of a GB of slice files, which lie in the system's cache."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(np.random.default_rng(0).bytes(_PART))
+        file.flush()
+        return _seconds(lambda: file_digest(Path(file.name))) * 2**30 / _PART
 
 
 def _seconds(work: Callable[[], Any]) -> float:

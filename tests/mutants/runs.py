@@ -64,6 +64,7 @@ def tests_of(root: Path, module: Path) -> list[Path]:
     """Return the test files to run: the module's mirror, then those that import it.
 
     Where there is neither, those that import a module which imports it. At most ``MOST_FILES``.
+    The test of the schema comes last where a module has settings: it holds defaults and bounds.
     """
     tests = sorted((root / "tests").rglob("test_*.py"))
     inner = module.relative_to(PACKAGE)
@@ -77,7 +78,10 @@ def tests_of(root: Path, module: Path) -> list[Path]:
         users = [path for path in tests if through & _imports(path)]
     if mirror.exists() and mirror not in users:
         users.insert(0, mirror)
-    return [path.relative_to(root) for path in users[:MOST_FILES]]
+    found = [path.relative_to(root) for path in users[:MOST_FILES]]
+    schema = Path("tests/stages/test_schema.py")
+    has_settings = " = setting(" in (root / module).read_text("utf-8")
+    return [*found, schema] if has_settings and schema not in found else found
 
 
 def _dotted(root: Path, path: Path) -> str:

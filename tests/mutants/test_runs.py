@@ -101,6 +101,11 @@ def test_the_mirror_comes_first_then_who_imports_the_module(root: Path) -> None:
     assert [path.name for path in of_user] == ["test_all.py"]
 
 
+def test_defaults_and_bounds_are_held_by_the_schema(root: Path) -> None:
+    (root / MODULE).write_text("from lungaug.settings import setting\n\nn: int = setting(1)\n")
+    assert [path.name for path in runs.tests_of(root, MODULE)][-1] == "test_schema.py"
+
+
 def test_a_draw_depends_on_the_seed_alone_and_takes_a_line_once(root: Path) -> None:
     paths = runs.modules(root, "tiny")
     assert MODULE in paths

@@ -85,6 +85,24 @@ def test_the_message_names_sixteen_slices(
     assert listed.partition(" and ")[1:] == (("", "") if not more else (" and ", "1 more"))
 
 
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_gradients_that_are_no_numbers_stop_it_the_same_way(
+    train: Callable[..., Fit], monkeypatch: pytest.MonkeyPatch, clip_norm: float | None
+) -> None:
+    """Half precision skips such a step, so that clipping must not stop at it."""
+    loss = Small.loss
+
+    def steep(self: Small, batch: Batch) -> Tensor:
+        value = loss(self, batch)
+        if value.requires_grad:
+            value.register_hook(lambda gradient: gradient * math.inf)
+        return value
+
+    monkeypatch.setattr(Small, "loss", steep)
+    with pytest.raises(TrainingError, match=r"at step 2, on the slices"):
+        train(replace(TEN, clip_norm=clip_norm))
+
+
 def test_no_checkpoint_holds_spoiled_weights(
     train: Callable[..., Fit], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
