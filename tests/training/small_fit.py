@@ -122,6 +122,15 @@ def assert_same_fit(one: Fit, other: Fit) -> None:
         assert torch.equal(value, other.module.state_dict()[name]), name
 
 
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Step and value of each curve that TensorBoard would show."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(folder)).Reload()
+    names = found.Tags()["scalars"]
+    return {name: [(e.step, e.value) for e in found.Scalars(name)] for name in names}
+
+
 def main(what: str, folder: Path, cohort: Cohort) -> None:
     """Train, and leave the weights of every process in the folder."""
     settings = KILLED if what == "killed" else SHARED

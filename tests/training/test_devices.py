@@ -170,8 +170,8 @@ def test_reproducible_puts_everything_back() -> None:
         return torch.get_num_threads(), deterministic, memory.fill_uninitialized_memory
 
     before = state()
-    with reproducible(1, make_fabric("cpu")):
-        assert state() == (1, True, False)
+    with reproducible(before[0] + 1, make_fabric("cpu")):
+        assert state() == (before[0] + 1, True, False)
     assert state() == before
 
 

@@ -6,18 +6,11 @@ import pytest
 
 from lungaug.training.events import FILES, Events
 from lungaug.training.history import HistoryRow
+from training.small_fit import curves
 
 
 def row(step: int, loss: float) -> HistoryRow:
     return HistoryRow(step, 0.5, loss, 2.0, 0.25, 1e-3)
-
-
-def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    found = EventAccumulator(str(folder)).Reload()
-    names = found.Tags()["scalars"]
-    return {name: [(e.step, e.value) for e in found.Scalars(name)] for name in names}
 
 
 def write(folder: Path, done: int, rows: list[HistoryRow]) -> None:

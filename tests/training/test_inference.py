@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lungaug.training.devices import make_fabric
-from lungaug.training.inference import patient_mean, slice_dice, validate
+from lungaug.training.inference import patient_mean, predict, slice_dice, validate
 from lungaug.training.order import Ticket
 
 SIZE = 4
@@ -36,13 +36,23 @@ class Drawn:
 class Constant:
     """Predicts a nodule in the topmost rows of every slice."""
 
+    is_evaluating = False
+
     def __init__(self, n_rows: int) -> None:
         self.n_rows = n_rows
 
     def eval(self) -> None:
-        pass
+        self.is_evaluating = True
+
+    def find(self, batch: Any) -> Any:
+        assert self.is_evaluating
+        maps = [batch.nodule * 0.5 + batch.nodule.shape[-1], batch.image + 7]
+        boxes = torch.ones(1, 4), torch.tensor([0.5])
+        n_slices = len(batch.nodule)
+        return SimpleNamespace(probability=torch.cat(maps, 1), detections=[boxes] * n_slices)
 
     def assess(self, batch: Any) -> Any:
+        assert self.is_evaluating
         probability = torch.zeros(batch.image.shape)
         probability[:, :, : self.n_rows] = 1
         return torch.tensor(0.25), probability
@@ -70,6 +80,18 @@ def test_without_a_nodule_there_is_a_loss_and_no_dice() -> None:
     loss, dice = score(1, Drawn("hhk", [False] * 3))
     assert loss == 0.25
     assert math.isnan(dice)
+
+
+def test_predictions_are_the_first_channel_and_say_of_which_rows() -> None:
+    found = list(predict(Constant(1), MIXED, 3, make_fabric("cpu")))  # type: ignore[arg-type]
+    assert [one.indices for one in found] == [[1, 3, 5], [7], [0, 2, 4], [6]]
+    for one in found:
+        width = int(MIXED.rows.groups[one.indices[0]][2:])
+        assert one.nodule.shape == one.probability.shape == (len(one.indices), SIZE, width)
+        np.testing.assert_array_equal(one.probability, one.nodule * 0.5 + width)
+        assert one.nodule.any(axis=(1, 2)).tolist() == [MIXED.with_nodule[i] for i in one.indices]
+        ((boxes, scores), *_) = one.detections or []
+        assert (boxes.dtype, boxes.shape, scores.tolist()) == (np.float64, (1, 4), [0.5])
 
 
 def test_slice_dice_by_hand() -> None:

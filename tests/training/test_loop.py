@@ -20,7 +20,7 @@ from lungaug.training.history import write_history
 from lungaug.training.loop import Fit
 from lungaug.training.optimisation import learning_rate
 from lungaug.training.settings import RunningSettings
-from training.small_fit import EVERY_STEP, EVERYTHING, TEN, Small, assert_same_fit
+from training.small_fit import EVERY_STEP, EVERYTHING, TEN, Small, assert_same_fit, curves
 
 
 def die_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,7 +293,17 @@ def test_progress_is_logged(train: Callable[..., Fit], caplog: pytest.LogCapture
 
 def test_events_are_written_while_it_goes(train: Callable[..., Fit], tmp_path: Path) -> None:
     train(events=tmp_path / "events")
-    assert list((tmp_path / "events").glob("events.out.tfevents.*"))
+    assert [step for step, _ in curves(tmp_path / "events")["loss/validation"]] == [4, 8, 10]
+
+
+def test_a_finished_training_leaves_its_events_alone(
+    train: Callable[..., Fit], tmp_path: Path
+) -> None:
+    folder = tmp_path / "events"
+    train(events=folder)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    train(events=folder)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_rates() -> None:
