@@ -98,6 +98,7 @@ class SmallCohort:
         root: Path,
         pixels_of: dict[str, str] | None = None,
         changed: dict[str, Change] | None = None,
+        side: int = SIDE,
     ) -> None:
         self.root = root
         self.roles = dict(ROLES)
@@ -105,7 +106,7 @@ class SmallCohort:
         for batch, names in (("b00", ("p0", "p2", "p4")), ("b01", ("p1", "p3", "p5"))):
             classes = {name: "LR2" for name in names}
             path = root / f"ingest/{batch}.h5"
-            ingest = write_ingest(path, classes, pixels_of, changed=changed)
+            ingest = write_ingest(path, classes, pixels_of, side, changed)
             self.preprocess.append(write_preprocess(root / f"preprocess/{batch}.h5", ingest))
         self.split = self.write_split("fixed", self.roles)
 

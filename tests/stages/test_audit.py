@@ -133,14 +133,14 @@ def test_same_scan_under_two_pseudonyms_stops_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("role", ["test", "validation"])
 def test_a_held_out_scan_of_other_hu_and_place_stops_the_run(tmp_path: Path, role: str) -> None:
     name = {"test": "p5", "validation": "p4"}[role]
-    stolen = SmallCohort(tmp_path, pixels_of={"p3": name}, changed={"p3": blurred})
+    stolen = SmallCohort(tmp_path, pixels_of={"p3": name}, changed={"p3": blurred}, side=96)
     with pytest.raises(LeakageError, match=rf"is the {role} slice {name}.*, changed"):
         run(stolen, [])
     assert failed_checks(stolen) == {"copies"}
 
 
 def test_one_person_under_two_names_in_training_is_noted(tmp_path: Path) -> None:
-    twins = SmallCohort(tmp_path, pixels_of={"p0": "p1"}, changed={"p0": blurred})
+    twins = SmallCohort(tmp_path, pixels_of={"p0": "p1"}, changed={"p0": blurred}, side=96)
     table = read_table(run(twins, []))
     noted = table[table["outcome"] == "note"]
     assert len(noted) >= 3  # of six, whose noise has no large shapes to be aligned by
