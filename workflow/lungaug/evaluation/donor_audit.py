@@ -13,7 +13,7 @@ from lungaug.imaging.copied_crop import CopyPose, apply_pose, as_stored
 from lungaug.listing import Claim, Place, SliceFiles, claim_of
 
 SOURCES, REPLAY = "sources", "replay"
-_COPYING = ("copypaste",)
+COPYING = ("copypaste",)
 """Generators whose patches are a real nodule's pixels, turned and scaled."""
 # Processors resample a little differently: a HU is rounded the other way, and of two equally
 # covered pixels at the edge of a mask the other one is taken.
@@ -42,9 +42,9 @@ def check_donors(files: SliceFiles, name: str, rois: str, generator: str) -> Ite
         donor, label = _nodule(claim)
         if claim.donor and (donor, label) not in crops:
             yield failed(SOURCES, subject, f"of nodule {label} of {donor}, which is no crop")
-        elif claim.donor and generator in _COPYING:
+        elif claim.donor and generator in COPYING:
             yield from _made_again(files, claim, crops[donor, label], subject)
-        elif generator in _COPYING:
+        elif generator in COPYING:
             yield failed(SOURCES, subject, f"{claim.origin} without the donor that was copied")
 
 
