@@ -1,10 +1,11 @@
 """Slices of two patients that are changed copies of one slice: shifted, turned, of other HU.
 
 Fingerprints find copies whose pixels kept their order; this finds those whose every pixel changed.
-Each slice is compared with one slice of each of the three patients that look most like it in one
-pose (see :mod:`lungaug.evaluation.alignment`). Patients are alike in small images, where edges fill
-what is compared, and in pictures without noise. How much, the size says, and the patient that is
-second to the nearest: a copy has one original.
+Each slice is compared with one slice of each of the patients that look most like it in one pose
+(see :mod:`lungaug.evaluation.alignment`): one of the same role, two of others, so that a copy that
+may be there does not hide one that may not. Patients are alike in small images, where edges fill
+what is compared, and in pictures without noise. How much, the size says, and a patient drawn at
+random, whom copies do not change.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from lungaug.settings import setting
 
 _AT_ONCE = 256  # slices that are looked up together
 _VIEWS = 1000  # kept in memory: 100 kB each
-_SPREADS = 7.0
 _HIGHEST = 0.95
 _TOO_ALIKE = 0.8
-_N_PATIENTS = 3
+_ABOVE_CHANCE = 0.4  # of the way from what patients drawn at random reach to a perfect copy
+_N_PATIENTS = {True: 1, False: 2}  # of the same role, of others
 _LOOKED_AT = 16  # slices among which those of different patients are taken
 
 
@@ -112,13 +113,13 @@ class Slice:
 
 @dataclass(frozen=True)
 class Nearest:
-    """A slice and the most similar slice of another patient.
+    """A slice and one of the most similar slices of other patients.
 
     Attributes:
         first, second: their positions; -1 for no second.
         likeness: of the two.
-        by_chance: likeness of the first to the next patient after the second's.
-        side_px: longest side at which they are compared; that of the smaller one.
+        by_chance: likeness of the first to a slice drawn from other patients.
+        side_px: of a square of as many pixels as are compared; that of the smaller one.
     """
 
     first: int
@@ -138,33 +139,57 @@ class Candidate:
     correlation: float
 
 
-def nearest_of_others(slices: Sequence[Slice]) -> list[Nearest]:
-    """Return for each slice the most similar slice of another patient.
+def nearest_of_others(slices: Sequence[Slice], *, seed: int = 0) -> list[Nearest]:
+    """Return for each slice the most similar slices of other patients, at most three.
 
     Memory is 12 kB a slice; the time grows with the number of slices, and the search for candidates
     with its square (11,000 slices: see benchmarks/RESULTS.md).
+
+    Args:
+        slices: of all patients.
+        seed: of the draw of other patients, by which it is known how alike they are by chance.
     """
 
     @functools.lru_cache(_VIEWS)
     def view(position: int) -> View:
         return View.of(slices[position].load())
 
+    def compared(first: int, one: Candidate) -> float:
+        own, other = view(first), view(one.position)
+        inverse = np.linalg.inv(own.frames[one.frame])
+        start = other.frames[one.frame] @ MIRRORED[one.pose] @ inverse
+        return likeness(own, other, start)
+
+    rng = np.random.default_rng(seed)
     pictures = [view(position).pictures() for position in range(len(slices))]
-    patients = np.unique([one.patient for one in slices], return_inverse=True)[1]
+    patients, roles = (
+        np.unique(names, return_inverse=True)[1]
+        for names in ([one.patient for one in slices], [one.role for one in slices])
+    )
     out = []
-    for first, found in enumerate(candidates(pictures, patients)):
-        own = view(first)
-        inverse = [np.linalg.inv(frame) for frame in own.frames]
-        alike = [(0.0, -1, max(own.hu.shape))]
+    for first, found in enumerate(candidates(pictures, patients, roles)):
+        side = _side_px(view(first))
+        if not found:
+            out.append(Nearest(first, -1, 0.0, side_px=side))
+            continue
+        drawn = int(rng.choice(np.flatnonzero(patients != patients[first])))
+        by_chance = compared(first, _best_pose(pictures[first], pictures[drawn], drawn))
         for one in found:
-            other = view(one.position)
-            start = other.frames[one.frame] @ MIRRORED[one.pose] @ inverse[one.frame]
-            side_px = min(max(own.hu.shape), max(other.hu.shape))
-            alike.append((likeness(own, other, start), one.position, side_px))
-        (value, second, side_px), *rest = sorted(alike, reverse=True)
-        by_chance = rest[0][0] if rest else 0.0
-        out.append(Nearest(first, second, value, by_chance, side_px))
+            smaller = min(side, _side_px(view(one.position)))
+            out.append(Nearest(first, one.position, compared(first, one), by_chance, smaller))
     return out
+
+
+def _side_px(view: View) -> int:
+    return round(float(np.sqrt(view.hu.size)))
+
+
+def _best_pose(own: NDArray[np.float32], other: NDArray[np.float32], position: int) -> Candidate:
+    """How the small pictures (F, 32 * 32) of two slices are most alike."""
+    frames = min(len(own), len(other))
+    alike = np.einsum("pfk,fk->pf", mirrored(other[:frames]), own[:frames])
+    pose, frame = np.unravel_index(int(alike.argmax()), alike.shape)
+    return Candidate(position, int(frame), int(pose), float(alike[pose, frame]))
 
 
 def limits_of(nearest: Sequence[Nearest], settings: NearCopySettings) -> list[float] | None:
@@ -172,32 +197,34 @@ def limits_of(nearest: Sequence[Nearest], settings: NearCopySettings) -> list[fl
 
     That of the settings for images of 128 pixels. Of smaller ones more has to be the same, in
     proportion to the pixels they lack: 0.69 at 96 pixels, where different patients, real or drawn,
-    reach 0.52, and 0.86 at 64, where they reach 0.71. Where patients are more alike by chance it is
-    seven standard deviations above the median of that, the deviation that of the lower half. At
-    most 0.95.
+    reach 0.52, and 0.86 at 64, where they reach 0.71. It lies two fifths of the way from what
+    patients drawn at random reach to a perfect copy, where that is more; at most at 0.95.
     """
     if not nearest:
         return []
-    quartile, median = np.quantile([one.by_chance for one in nearest], [0.25, 0.5])
-    if median > _TOO_ALIKE:
+    by_chance = float(np.median([one.by_chance for one in nearest]))
+    if by_chance > _TOO_ALIKE:
         return None
-    by_chance = median + _SPREADS * 1.4826 * (median - quartile)
+    lowest = by_chance + _ABOVE_CHANCE * (1 - by_chance)
     shares = np.array([min(one.side_px / WORKING_PX, 1.0) ** 2 for one in nearest])
     by_size = 1 - (1 - settings.likeness) * shares
-    limits: list[float] = np.clip(by_size, min(by_chance, _HIGHEST), _HIGHEST).tolist()
+    limits: list[float] = np.clip(by_size, lowest, _HIGHEST).tolist()
     return limits
 
 
 def candidates(
-    pictures: Sequence[NDArray[np.float32]], patients: NDArray[np.intp]
+    pictures: Sequence[NDArray[np.float32]],
+    patients: NDArray[np.intp],
+    roles: NDArray[np.intp],
 ) -> list[list[Candidate]]:
     """Return for each slice those of other patients whose small pictures are most like its own.
 
     Args:
         pictures: (F, 32 * 32) of each slice, of length 1.
         patients: (N,) number of each slice's patient.
+        roles: (N,) number of that patient's role; the best of the same and of others are found.
     """
-    found: list[list[Candidate]] = [[] for _ in pictures]
+    found: list[dict[bool, list[Candidate]]] = [{True: [], False: []} for _ in pictures]
     for frame in range(max((len(own) for own in pictures), default=0)):
         having = np.array([i for i, own in enumerate(pictures) if len(own) > frame])
         known = np.stack([pictures[i][frame] for i in having])
@@ -206,8 +233,13 @@ def candidates(
             rows = having[start : start + _AT_ONCE]
             alike = posed @ known[start : start + _AT_ONCE].T
             alike[:, patients[having][:, None] == patients[rows]] = -1
-            _keep_best(found, rows, having, alike, frame)
-    return [_of_patients(own, patients) for own in found]
+            for same in (True, False):
+                wanted = (roles[having][:, None] == roles[rows]) == same
+                _keep_best([own[same] for own in found], rows, having, alike, wanted, frame)
+    return [
+        [one for same, n in _N_PATIENTS.items() for one in _of_patients(own[same], patients, n)]
+        for own in found
+    ]
 
 
 def _keep_best(
@@ -215,10 +247,11 @@ def _keep_best(
     rows: NDArray[np.intp],
     having: NDArray[np.intp],
     alike: NDArray[np.float32],
+    wanted: NDArray[np.bool_],
     frame: int,
 ) -> None:
-    """Add the best of a block (4, N, B) of correlations to what was found."""
-    best = alike.max(axis=0)
+    """Add the best wanted (N, B) of a block (4, N, B) of correlations to what was found."""
+    best = np.where(wanted, alike.max(axis=0), -1)
     for column, row in enumerate(rows.tolist()):
         for at in np.argsort(-best[:, column], kind="stable")[:_LOOKED_AT].tolist():
             if best[at, column] > -1:
@@ -227,12 +260,14 @@ def _keep_best(
                 found[row].append(Candidate(int(having[at]), frame, pose, value))
 
 
-def _of_patients(found: list[Candidate], patients: NDArray[np.intp]) -> list[Candidate]:
+def _of_patients(
+    found: list[Candidate], patients: NDArray[np.intp], n_patients: int
+) -> list[Candidate]:
     """The best candidate of each of the most similar patients."""
     best: dict[int, Candidate] = {}
     for one in sorted(found, key=lambda one: -one.correlation):
         best.setdefault(int(patients[one.position]), one)
-    return list(best.values())[:_N_PATIENTS]
+    return list(best.values())[:n_patients]
 
 
 def copies(nearest: Sequence[Nearest], limits: Sequence[float]) -> Iterator[tuple[Nearest, float]]:
