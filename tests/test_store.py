@@ -153,6 +153,14 @@ def test_parameters_come_back_and_too_many_are_refused() -> None:
         pack_parameters({"x": "y" * 2000})
 
 
+@pytest.mark.parametrize("packed", [b"[1]", b"1", b'"text"', b"{"])
+def test_parameters_that_are_no_object_are_refused(packed: bytes) -> None:
+    row = empty_slices(1)
+    row["parameters"] = packed
+    with pytest.raises(ValueError):  # noqa: PT011 - that of JSON, or ours
+        unpack_parameters(row[0])
+
+
 def _linked(file: h5py.File, other: Path) -> None:
     del file["4x6/hu"]
     file["4x6/hu"] = h5py.ExternalLink(str(other), "hu")

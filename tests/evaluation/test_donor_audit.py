@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -125,6 +126,19 @@ def test_a_donor_or_origin_that_is_not_the_generators_fails(
     (finding,) = findings(cohort, replace(copied(cohort), **forged))
     assert (finding.check, finding.outcome) == ("sources", "failed")
     assert message in finding.detail
+
+
+def test_a_label_of_another_type_is_a_finding(cohort: SmallCohort) -> None:
+    path = cohort.root / PATCHES
+    findings(cohort, copied(cohort))
+    with h5py.File(path, "r+") as file:
+        (group,) = file.values()
+        rows = group["slices"][:]
+        rows["parameters"] = rows["parameters"][0].replace(b'"label":1', b'"label":[1]')
+        group["slices"][:] = rows
+    with SliceFiles(cohort.root) as files:
+        (finding,) = check_donors(files, PATCHES, "fixed/rois.h5", "copypaste")
+    assert "of nodule [1] of p0/s0/0002, which is no crop" in finding.detail
 
 
 def test_only_copies_are_made_again(cohort: SmallCohort) -> None:

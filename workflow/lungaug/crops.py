@@ -137,7 +137,10 @@ def read_crops(path: Path) -> Crops:
         for name in slices.dtype.names or ()
         if slices[name].dtype.kind == "S"
     }
-    parameters = [unpack_parameters(row) for row in slices]
+    try:
+        parameters = [unpack_parameters(row) for row in slices]
+    except ValueError as error:
+        raise FileFormatError(f"{path}: no parameters ({error})") from error
     poses = [
         json.dumps(one["pose"], separators=(",", ":")) if "pose" in one else ""
         for one in parameters

@@ -116,9 +116,16 @@ def pack_parameters(parameters: Mapping[str, Any]) -> bytes:
 
 
 def unpack_parameters(row: np.void) -> dict[str, Any]:
-    """The inverse of :func:`pack_parameters`; empty for a real slice."""
+    """The inverse of :func:`pack_parameters`; empty for a real slice.
+
+    Raises:
+        ValueError: they are no JSON object.
+    """
     packed = row["parameters"].decode()
-    return dict(json.loads(packed)) if packed else {}
+    parameters = json.loads(packed) if packed else {}
+    if not isinstance(parameters, dict):
+        raise ValueError(f"parameters are {packed[:20]}; accepted: a JSON object")
+    return parameters
 
 
 @dataclass(frozen=True)

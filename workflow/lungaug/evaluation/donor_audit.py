@@ -70,8 +70,8 @@ def _made_again(files: SliceFiles, claim: Claim, crop: Place, subject: str) -> I
         yield failed(REPLAY, subject, detail)
 
 
-def _nodule(claim: Claim) -> tuple[str, Any]:
-    return claim.donor, claim.parameters.get("label")
+def _nodule(claim: Claim) -> tuple[str, str]:
+    return claim.donor, str(claim.parameters.get("label"))
 
 
 def _claims(files: SliceFiles, name: str) -> Iterator[Claim]:

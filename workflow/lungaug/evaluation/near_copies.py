@@ -69,7 +69,8 @@ def check_copies(evidence: Evidence, settings: NearCopySettings) -> Iterator[Fin
         first, second = slices[pair.first], slices[pair.second]
         detail = (
             f"is the {second.role} slice {second.key}, changed: their fine structure correlates by "
-            f"{pair.likeness:.2f}; accepted: below {limit:.2f}"
+            f"{pair.likeness:.2f}; accepted: below {limit:.2f}; where these are two persons, raise "
+            "audit.copies.likeness"
         )
         if first.role != second.role:
             leaks += 1

@@ -107,7 +107,7 @@ def _check_held_out(
             nodule = known[found.held_out][0]
             detail = (
                 f"is the held-out nodule {nodule}: aligned, they correlate by "
-                f"{found.likeness:.2f}; accepted: below {limit:.2f}"
+                f"{found.likeness:.4f}; accepted: below {limit:.4f}"
             )
             yield failed("held_out", f"{name}, row {places[found.crop][2]}", detail)
 
