@@ -197,16 +197,16 @@ def limits_of(nearest: Sequence[Nearest], settings: NearCopySettings) -> list[fl
 
     That of the settings for images of 128 pixels. Of smaller ones more has to be the same, in
     proportion to the pixels they lack: 0.69 at 96 pixels, where different patients, real or drawn,
-    reach 0.52, and 0.86 at 64, where they reach 0.71. It is the cube root of what patients drawn
-    at random reach, where that is more: 0.83 for 0.57 of smooth drawn slices, where the most alike
-    reach 0.75, and 0.27 for the 0.02 of CT. At most it is 0.95.
+    reach 0.52, and 0.86 at 64, where they reach 0.71. It is the fourth root of what patients
+    drawn at random reach, where that is more: 0.87 for 0.57 of smooth drawn slices, where the most
+    alike reach 0.83, and 0.38 for the 0.02 of CT. At most it is 0.95.
     """
     if not nearest:
         return []
     by_chance = float(np.median([one.by_chance for one in nearest]))
     if by_chance > _TOO_ALIKE:
         return None
-    lowest = max(by_chance, 0.0) ** (1 / 3)
+    lowest = max(by_chance, 0.0) ** (1 / 4)
     shares = np.array([min(one.side_px / WORKING_PX, 1.0) ** 2 for one in nearest])
     by_size = 1 - (1 - settings.likeness) * shares
     limits: list[float] = np.clip(by_size, lowest, _HIGHEST).tolist()
